@@ -1,0 +1,120 @@
+/* host.h - what can be read from this server, and what may be done to it?
+ *
+ * One small interface, several makers: sim (a model of a CAS server), replay (a capture folder), windows (the real
+ * one). No call blocks: reads return what is known within the maker's own deadline, acts are begun and polled.
+ * Every value that is missing says why. Time comes in as a value. Used by symptom, verb and the agent's loop. */
+#ifndef AGENT_HOST_HOST_H
+#define AGENT_HOST_HOST_H
+
+#include "proto/base/clock.h"
+#include "proto/wire/message.h"
+
+enum { HOST_WORKERS = 8, HOST_EVENTS = 64, HOST_FACTS = 48 };
+
+struct host_reading {
+    enum symptom symptom;
+    bool is_known;
+    double value;            /* unit as symptoms.def; valid when is_known */
+    char reason[REASON_BYTES]; /* why not, when not known */
+    uint32_t pid;            /* worker it belongs to; 0: the server */
+};
+struct host_worker {
+    uint32_t pid;
+    int64_t start_ms; /* server's wall clock */
+};
+/* The pool as it is now: what a heartbeat says and what proof is made of. */
+struct host_pool {
+    enum pool_health health;   /* from a probe made during this call or since the one before */
+    uint64_t probe_seq;        /* counts probes made */
+    char reason[REASON_BYTES]; /* when health is not HEALTH_GOOD */
+    struct host_worker worker[HOST_WORKERS]; /* newest start last */
+    size_t worker_n;
+    bool is_drained;           /* by us: ActiveSyncProxy inactive, our requester */
+    char maintenance[REASON_BYTES]; /* states set by others, "" none */
+    bool has_requests;
+    double active_requests;    /* of the newest worker */
+};
+struct host_event {
+    int64_t at_ms;
+    uint32_t id;
+    uint64_t count;
+    uint32_t pid;      /* 0: none */
+    char provider[64];
+    char pool[POOL_BYTES];
+    char text[256];
+};
+struct host_fact {
+    char key[CAS_NAME_BYTES];  /* exchange.build (dotted, from ExSetup), exchange.product, exchange.roles, os.name, host.name,
+                                  ports.start, ports.n, ram.bytes, host.kind (sim, replay, windows), reboot.pending ... */
+    bool is_known;
+    char value[256];
+    char reason[REASON_BYTES]; /* why not, when not known */
+};
+
+enum host_act_state { HOST_ACT_RUNNING, HOST_ACT_DONE, HOST_ACT_FAILED };
+struct host_act {
+    enum host_act_state state;
+    int64_t code;    /* the tool's exit code */
+    char text[256];  /* the tool's words, cut */
+};
+
+struct host;
+struct host_ops {
+    /* Fills ret_reading[0..cap) with one reading per symptom, valued or with its reason; *ret_n of them. */
+    enum cas_err (*read)(struct host *host, struct cas_now now, const char *pool, struct host_reading *ret_reading,
+                         size_t cap, size_t *ret_n, struct cas_why *why);
+    enum cas_err (*pool)(struct host *host, struct cas_now now, const char *pool, struct host_pool *ret_pool,
+                         struct cas_why *why);
+    /* Events since the bookmark (text; "" the first time), oldest first; the new bookmark is kept by the caller once the
+     * events are safe. */
+    enum cas_err (*events)(struct host *host, struct cas_now now, const char *bookmark, struct host_event *ret_event,
+                           size_t cap, size_t *ret_n, char ret_bookmark[REASON_BYTES], struct cas_why *why);
+    enum cas_err (*facts)(struct host *host, struct cas_now now, struct host_fact *ret_fact, size_t cap, size_t *ret_n,
+                          struct cas_why *why);
+    /* Begins VERB_recycle, VERB_drain or VERB_undrain; one at a time (CAS_ERR_BUSY). The act's outcome is the system's word,
+     * not yet proof: CAS_ERR_UNSUPPORTED where the host cannot act. deadline_ms from now. */
+    enum cas_err (*begin)(struct host *host, struct cas_now now, enum verb verb, const char *pool,
+                          const uint8_t cmd_id[CAS_ID_BYTES], int64_t deadline_ms, struct cas_why *why);
+    /* The act begun last; HOST_ACT_FAILED with its text when its deadline has passed. */
+    enum cas_err (*poll)(struct host *host, struct cas_now now, struct host_act *ret_act, struct cas_why *why);
+    void (*free)(struct host *host);
+};
+/* Makers embed this first. */
+struct host {
+    const struct host_ops *ops;
+};
+void host_free(struct host *host);
+CAS_AUTO_DEFINE(host);
+
+/* sim: a model of a CAS server with a leaking pool; see host_sim.c for the model and its sources. */
+struct host_sim_settings {
+    char name[CAS_NAME_BYTES];
+    char build[32];        /* 15.1.1466.3 */
+    char roles[16];        /* both, cas */
+    uint32_t devices;      /* that enter here or whose mailbox is here */
+    double leak_per_day;   /* Pings stranded a day; 0: has the fix */
+    int64_t worker_age_ms; /* at start: how long the leak has piled up */
+    double speed;          /* seconds of the model a second of now; 1 */
+    uint64_t seed;
+    char effects[512];     /* path of the effect log; every effect fsynced before it counts */
+    char failure[32];      /* "", never-healthy, hangs, dies, unchanged, recycle-fails, silent-after */
+    char state[512];       /* path of the model's own memory (worker pid, start, drained): survives the agent's death; "" none */
+    uint64_t ram_bytes;
+    char foreign[64];      /* a component state set by somebody else, "" none */
+};
+CAS_CHECK enum cas_err host_sim_settings_load(const char *path, struct host_sim_settings *ret_settings,
+                                              struct cas_why *why);
+CAS_CHECK enum cas_err host_sim_open(const struct host_sim_settings *settings, struct cas_now now,
+                                     struct host **ret_host, struct cas_why *why);
+
+/* replay: plays a capture folder; cannot act. */
+struct host_replay_settings {
+    char folder[512];
+    char pool[POOL_BYTES];
+    double speed;  /* seconds of the capture a second of now */
+    bool is_held;  /* hold the last row at the end; else begin again */
+};
+CAS_CHECK enum cas_err host_replay_open(const struct host_replay_settings *settings, struct cas_now now,
+                                        struct host **ret_host, struct cas_why *why);
+
+#endif
