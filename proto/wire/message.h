@@ -1,26 +1,38 @@
 /* message.h - what do the bytes of a frame say, and are they allowed to?
  *
- * One table (messages.def) makes the structs below, one encoder, one decoder and one validator, each a loop
- * over rows. Pure: memory only. msgpack-c lives behind this door. Used by hub, agent loop, cli, store, tests. */
+ * One table (messages.def) makes the structs below, one encoder, one decoder and one validator,
+ * each a loop over rows. Pure: memory only. msgpack-c lives behind this door. Used by hub, agent
+ * loop, cli, store, tests. */
 #ifndef PROTO_WIRE_MESSAGE_H
 #define PROTO_WIRE_MESSAGE_H
 
 #include "proto/base/cas.h"
 
 #define WIRE_VERSION  1
-#define WIRE_INT_MOST 9007199254740992 /* 2^53: exact in every language that reads our documents */
+#define WIRE_INT_MOST 9007199254740992 /* 2^53: exact in every language that reads our documents \
+                                        */
 
 enum command_state {
     COMMAND_NONE = 0,
     COMMAND_CLAIMED = 1,
     COMMAND_INTENT = 2,
-    COMMAND_DONE = 3,    /* the act took place: the host said so and the evidence fits */
-    COMMAND_FAILED = 4,  /* the host refused, or the worker did not change */
-    COMMAND_UNKNOWN = 5, /* the agent died between INTENT and the outcome, and nothing shows which */
+    COMMAND_DONE = 3,   /* the act took place: the host said so and the evidence fits */
+    COMMAND_FAILED = 4, /* the host refused, or the worker did not change */
+    COMMAND_UNKNOWN =
+        5, /* the agent died between INTENT and the outcome, and nothing shows which */
     COMMAND_REVOKED = 6,
 };
-enum entry_kind { ENTRY_SAMPLE = 1, ENTRY_EVENT = 2, ENTRY_FACT = 3, ENTRY_GAP = 4 };
-enum pool_health { HEALTH_UNKNOWN = 0, HEALTH_GOOD = 1, HEALTH_BAD = 2 };
+enum entry_kind {
+    ENTRY_SAMPLE = 1,
+    ENTRY_EVENT = 2,
+    ENTRY_FACT = 3,
+    ENTRY_GAP = 4
+};
+enum pool_health {
+    HEALTH_UNKNOWN = 0,
+    HEALTH_GOOD = 1,
+    HEALTH_BAD = 2
+};
 enum nack_reason {
     NACK_STALE_EPOCH = 1,
     NACK_BAD_SIGNATURE = 2,
@@ -28,13 +40,13 @@ enum nack_reason {
     NACK_BUSY = 4,
     NACK_UNKNOWN_VERB = 5,
     NACK_POOL_NOT_ALLOWED = 6,
-    NACK_NONCE = 7,       /* not the last one given, or older than 15 s on one of the agent's clocks */
-    NACK_IN_JOURNAL = 8,  /* known already; a RESULT follows */
-    NACK_JOURNAL = 9,     /* the journal cannot be written: the agent will not act */
+    NACK_NONCE = 7, /* not the last one given, or older than 15 s on one of the agent's clocks */
+    NACK_IN_JOURNAL = 8, /* known already; a RESULT follows */
+    NACK_JOURNAL = 9,    /* the journal cannot be written: the agent will not act */
     NACK_ROLLOUT_OLD = 10,
-    NACK_NO_PLAN = 11,    /* send PLAN first */
+    NACK_NO_PLAN = 11, /* send PLAN first */
     NACK_VERSION = 12,
-    NACK_WINDOW = 13,     /* the window has closed */
+    NACK_WINDOW = 13, /* the window has closed */
 };
 enum verb {
     VERB_NONE = 0,
@@ -49,10 +61,17 @@ enum symptom {
 #undef SYMPTOM
     SYMPTOM_END, /* one more than the highest */
 };
-enum unit { UNIT_COUNT, UNIT_BYTES, UNIT_PERCENT, UNIT_PER_S, UNIT_MS, UNIT_FLAG };
-const char *verb_name(enum verb verb);                            /* NULL for a number not in verbs.def */
-enum verb verb_from(struct cas_slice name);                       /* VERB_NONE when unknown */
-const char *symptom_name(enum symptom symptom);                   /* NULL when unknown */
+enum unit {
+    UNIT_COUNT,
+    UNIT_BYTES,
+    UNIT_PERCENT,
+    UNIT_PER_S,
+    UNIT_MS,
+    UNIT_FLAG
+};
+const char *verb_name(enum verb verb);          /* NULL for a number not in verbs.def */
+enum verb verb_from(struct cas_slice name);     /* VERB_NONE when unknown */
+const char *symptom_name(enum symptom symptom); /* NULL when unknown */
 const char *symptom_words(enum symptom symptom);
 enum unit symptom_unit(enum symptom symptom);
 const char *nack_words(enum nack_reason reason);
@@ -69,17 +88,18 @@ const char *nack_words(enum nack_reason reason);
 #define WIRE_MEMBER_KEY(name)   uint8_t name[CAS_KEY_BYTES]
 #define WIRE_MEMBER_SIGN(name)  uint8_t name[CAS_SIGN_BYTES]
 #define WIRE_HAS_MUST(name)
-#define WIRE_HAS_MAY(name) bool has_##name;
+#define WIRE_HAS_MAY(name)                      bool has_##name;
 #define MESSAGE(name, number, direction, words) struct message_##name {
-#define RECORD(name, words) struct record_##name {
-#define FIELD(owner, tag, name, kind, least, most, need, words)                                      \
-    WIRE_MEMBER_##kind(name);                                                                        \
+#define RECORD(name, words)                     struct record_##name {
+#define FIELD(owner, tag, name, kind, least, most, need, words) \
+    WIRE_MEMBER_##kind(name);                                   \
     WIRE_HAS_##need(name)
-#define LIST(owner, tag, name, record, least, most, need, words)                                     \
-    const struct record_##record *name;                                                              \
+#define LIST(owner, tag, name, record, least, most, need, words) \
+    const struct record_##record *name;                          \
     size_t name##_n;
 #define RETIRED(owner, tag)
-#define END(owner) }                                                                                 \
+#define END(owner) \
+    }              \
     ;
 #include "proto/wire/messages.def"
 #undef MESSAGE
@@ -121,7 +141,12 @@ enum record_type {
 #undef RETIRED
 #undef END
 };
-enum message_direction { MESSAGE_UP, MESSAGE_DOWN, MESSAGE_ASKS, MESSAGE_TELLS };
+enum message_direction {
+    MESSAGE_UP,
+    MESSAGE_DOWN,
+    MESSAGE_ASKS,
+    MESSAGE_TELLS
+};
 
 /* Any message, decoded. Slices and lists are borrowed from the frame and the arena. */
 struct message {
@@ -143,7 +168,7 @@ struct message {
     } as;
 };
 
-const char *message_name(enum message_type type);                /* "hello"; NULL when unknown */
+const char *message_name(enum message_type type);                 /* "hello"; NULL when unknown */
 enum message_direction message_direction(enum message_type type); /* of a known type */
 
 /* Lengths, counts, depth and trailing bytes over the raw bytes, before anything is allocated.
@@ -151,27 +176,46 @@ enum message_direction message_direction(enum message_type type); /* of a known 
 CAS_CHECK enum cas_err message_scan(struct cas_slice frame, struct cas_why *why);
 
 /* Scan, unpack, check. The arena is not cleared first; it and the frame must outlive *ret_message.
- * CAS_ERR_VERSION another version or a type not in the table, CAS_ERR_FORMAT, CAS_ERR_RANGE (field, value, limits),
- * CAS_ERR_MISSING, CAS_ERR_TOO_LONG, CAS_ERR_TOO_MANY, CAS_ERR_NOMEM (arena's cap). */
-CAS_CHECK enum cas_err message_decode(struct cas_slice frame, struct cas_arena *arena, struct message *ret_message,
+ * CAS_ERR_VERSION another version or a type not in the table, CAS_ERR_FORMAT, CAS_ERR_RANGE (field,
+ * value, limits), CAS_ERR_MISSING, CAS_ERR_TOO_LONG, CAS_ERR_TOO_MANY, CAS_ERR_NOMEM (arena's cap).
+ */
+CAS_CHECK enum cas_err message_decode(struct cas_slice frame,
+                                      struct cas_arena *arena,
+                                      struct message *ret_message,
                                       struct cas_why *why);
-/* Checks and writes into ret_frame[cap]; *ret_size bytes. Errors as message_decode; nothing half-sent. */
-CAS_CHECK enum cas_err message_encode(const struct message *message, uint8_t *ret_frame, size_t cap, size_t *ret_size,
+/* Checks and writes into ret_frame[cap]; *ret_size bytes. Errors as message_decode; nothing
+ * half-sent. */
+CAS_CHECK enum cas_err message_encode(const struct message *message,
+                                      uint8_t *ret_frame,
+                                      size_t cap,
+                                      size_t *ret_size,
                                       struct cas_why *why);
 
-/* The same for a record by itself: report bodies, orders, plans. record points to struct record_<type>. */
-CAS_CHECK enum cas_err record_decode(enum record_type type, struct cas_slice bytes, struct cas_arena *arena,
-                                     void *ret_record, struct cas_why *why);
-CAS_CHECK enum cas_err record_encode(enum record_type type, const void *record, uint8_t *ret_bytes, size_t cap,
-                                     size_t *ret_size, struct cas_why *why);
+/* The same for a record by itself: report bodies, orders, plans. record points to struct
+ * record_<type>. */
+CAS_CHECK enum cas_err record_decode(enum record_type type,
+                                     struct cas_slice bytes,
+                                     struct cas_arena *arena,
+                                     void *ret_record,
+                                     struct cas_why *why);
+CAS_CHECK enum cas_err record_encode(enum record_type type,
+                                     const void *record,
+                                     uint8_t *ret_bytes,
+                                     size_t cap,
+                                     size_t *ret_size,
+                                     struct cas_why *why);
 
-/* Printed from the table: the protocol chapter, libFuzzer's dictionary, and the smallest and largest frame of
- * each message (golden). out gets whole text pieces. */
+/* Printed from the table: the protocol chapter, libFuzzer's dictionary, and the smallest and
+ * largest frame of each message (golden). out gets whole text pieces. */
 typedef void message_out(void *context, const char *text, size_t size);
 void message_print_manual(message_out *out, void *context);
 void message_print_dictionary(message_out *out, void *context);
 /* which: 0 smallest, 1 largest allowed values within a frame; ret_frame[WIRE_FRAME_BYTES]. */
-CAS_CHECK enum cas_err message_golden(enum message_type type, int which, struct cas_arena *arena, uint8_t *ret_frame,
-                                      size_t *ret_size, struct cas_why *why);
+CAS_CHECK enum cas_err message_golden(enum message_type type,
+                                      int which,
+                                      struct cas_arena *arena,
+                                      uint8_t *ret_frame,
+                                      size_t *ret_size,
+                                      struct cas_why *why);
 
 #endif
