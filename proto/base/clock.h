@@ -1,4 +1,5 @@
-/* clock.h - what time is it? Called by loops and programs only; rooms take struct cas_now as a value. */
+/* clock.h - what time is it? Called by loops and programs only; rooms take struct cas_now as a
+ * value. */
 #ifndef PROTO_BASE_CLOCK_H
 #define PROTO_BASE_CLOCK_H
 
