@@ -17,8 +17,10 @@ enum channel_admission {
     CHANNEL_WAIT,   /* ZAP 300: unknown or pending; the peer tries again after HANDSHAKE_IVL */
     CHANNEL_REFUSE, /* ZAP 400: revoked; libzmq's client gives up for good */
 };
-/* Called while channel_serve runs; address is the peer's IP as text. */
-typedef enum channel_admission channel_admit(void *context, const struct keys_public *key, const char *address);
+/* Called while channel_server_open (others may shake hands during its self-test) and channel_serve run; port is where
+ * the peer knocks, address its IP as text. */
+typedef enum channel_admission channel_admit(void *context, enum channel_port port, const struct keys_public *key,
+                                             const char *address);
 
 /* A connection at the controller. Only self-made routing ids of ZeroMQ are taken (5 bytes, first 0); never
  * reused within one run. */
