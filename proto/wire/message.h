@@ -8,18 +8,17 @@
 
 #include "proto/base/cas.h"
 
-#define WIRE_VERSION  1
-#define WIRE_INT_MOST 9007199254740992 /* 2^53: exact in every language that reads our documents \
-                                        */
+#define WIRE_VERSION 1
+/* 2^53: exact in every language that reads our documents. */
+#define WIRE_INT_MOST 9007199254740992
 
 enum command_state {
     COMMAND_NONE = 0,
     COMMAND_CLAIMED = 1,
     COMMAND_INTENT = 2,
-    COMMAND_DONE = 3,   /* the act took place: the host said so and the evidence fits */
-    COMMAND_FAILED = 4, /* the host refused, or the worker did not change */
-    COMMAND_UNKNOWN =
-        5, /* the agent died between INTENT and the outcome, and nothing shows which */
+    COMMAND_DONE = 3,    /* the act took place: the host said so and the evidence fits */
+    COMMAND_FAILED = 4,  /* the host refused, or the worker did not change */
+    COMMAND_UNKNOWN = 5, /* the agent died between INTENT and outcome; nothing shows which */
     COMMAND_REVOKED = 6,
 };
 enum entry_kind {
@@ -69,12 +68,19 @@ enum unit {
     UNIT_MS,
     UNIT_FLAG
 };
-const char *verb_name(enum verb verb);          /* NULL for a number not in verbs.def */
-enum verb verb_from(struct cas_slice name);     /* VERB_NONE when unknown */
-const char *symptom_name(enum symptom symptom); /* NULL when unknown */
+/* Names and words, all NULL for a number that is not in the tables. */
+const char *verb_name(enum verb verb);
+const char *verb_words(enum verb verb);
+enum verb verb_from(struct cas_slice name); /* VERB_NONE when unknown */
+const char *symptom_name(enum symptom symptom);
 const char *symptom_words(enum symptom symptom);
-enum unit symptom_unit(enum symptom symptom);
-const char *nack_words(enum nack_reason reason);
+enum unit symptom_unit(enum symptom symptom);     /* UNIT_COUNT when unknown */
+enum symptom symptom_from(struct cas_slice name); /* SYMPTOM_NONE when unknown */
+const char *unit_name(enum unit unit);            /* "count" "bytes" "percent" "per s" "ms" */
+const char *nack_words(enum nack_reason reason);  /* for people */
+const char *command_state_name(enum command_state state); /* "intent" */
+const char *entry_kind_name(enum entry_kind kind);        /* "sample"; also its record's name */
+const char *pool_health_name(enum pool_health health);    /* "unknown" "good" "bad" */
 
 /* struct message_hello ..., struct record_tail ... */
 #define WIRE_MEMBER_U64(name)   uint64_t name
@@ -169,6 +175,7 @@ struct message {
 };
 
 const char *message_name(enum message_type type);                 /* "hello"; NULL when unknown */
+const char *record_name(enum record_type type);                   /* "tail"; NULL when unknown */
 enum message_direction message_direction(enum message_type type); /* of a known type */
 
 /* Lengths, counts, depth and trailing bytes over the raw bytes, before anything is allocated.
@@ -176,6 +183,8 @@ enum message_direction message_direction(enum message_type type); /* of a known 
 CAS_CHECK enum cas_err message_scan(struct cas_slice frame, struct cas_why *why);
 
 /* Scan, unpack, check. The arena is not cleared first; it and the frame must outlive *ret_message.
+ * Whatever the bytes, memory stays below WIRE_ARENA_BYTES, of which the arena gives the lists; the
+ * rest is one block, given back on return. Reasons read "report.entries[3].kind: 16 is above 15".
  * CAS_ERR_VERSION another version or a type not in the table, CAS_ERR_FORMAT, CAS_ERR_RANGE (field,
  * value, limits), CAS_ERR_MISSING, CAS_ERR_TOO_LONG, CAS_ERR_TOO_MANY, CAS_ERR_NOMEM (arena's cap).
  */
@@ -183,8 +192,11 @@ CAS_CHECK enum cas_err message_decode(struct cas_slice frame,
                                       struct cas_arena *arena,
                                       struct message *ret_message,
                                       struct cas_why *why);
-/* Checks and writes into ret_frame[cap]; *ret_size bytes. Errors as message_decode; nothing
- * half-sent. */
+/* Checks and writes into ret_frame[cap]; *ret_size bytes. Errors as message_decode;
+ * CAS_ERR_TOO_LONG also when cap or WIRE_FRAME_BYTES is too small. After an error ret_frame's
+ * content means nothing. Fields go in the order of their tags, integers in their shortest form:
+ * equal values, equal bytes.
+ */
 CAS_CHECK enum cas_err message_encode(const struct message *message,
                                       uint8_t *ret_frame,
                                       size_t cap,
@@ -205,17 +217,30 @@ CAS_CHECK enum cas_err record_encode(enum record_type type,
                                      size_t *ret_size,
                                      struct cas_why *why);
 
-/* Printed from the table: the protocol chapter, libFuzzer's dictionary, and the smallest and
- * largest frame of each message (golden). out gets whole text pieces. */
+/* Printed from the tables: the protocol chapter and libFuzzer's dictionary. out gets whole pieces
+ * of text, in order. */
 typedef void message_out(void *context, const char *text, size_t size);
 void message_print_manual(message_out *out, void *context);
 void message_print_dictionary(message_out *out, void *context);
-/* which: 0 smallest, 1 largest allowed values within a frame; ret_frame[WIRE_FRAME_BYTES]. */
+
+/* The smallest and the largest frame of each message, and of each record by itself: the same bytes
+ * on every run. which: 0 least values and no MAY field; 1 most values, all fields, long ones filled
+ * up in order as far as a frame (a record: WIRE_PLAN_BYTES) holds. ret_frame[WIRE_FRAME_BYTES]; an
+ * arena of GOLDEN_ARENA_BYTES suffices. CAS_ERR_NOT_FOUND no such message, CAS_ERR_NOMEM. */
+enum {
+    GOLDEN_ARENA_BYTES = 4 * WIRE_FRAME_BYTES
+};
 CAS_CHECK enum cas_err message_golden(enum message_type type,
                                       int which,
                                       struct cas_arena *arena,
                                       uint8_t *ret_frame,
                                       size_t *ret_size,
                                       struct cas_why *why);
+CAS_CHECK enum cas_err record_golden(enum record_type type,
+                                     int which,
+                                     struct cas_arena *arena,
+                                     uint8_t *ret_bytes,
+                                     size_t *ret_size,
+                                     struct cas_why *why);
 
 #endif
