@@ -88,7 +88,10 @@ CAS_CHECK enum cas_err inventory_add(struct inventory *inventory, const struct i
 CAS_CHECK enum cas_err inventory_set_key(struct inventory *inventory, uint32_t id, const uint8_t key[CAS_KEY_BYTES],
                                          enum inventory_admission admission);
 
-/* Messages folded in. tick_mono_ms: when the echoed TICK was sent in this run, 0 when the echo is not of this run. */
+/* A connection begins and ends. After the end the last proof still counts until it is FRESH_MS old. */
+void inventory_hello(struct inventory_server *server, const struct message_hello *hello, struct cas_now now);
+void inventory_lost(struct inventory_server *server);
+/* Messages folded in. A heartbeat that echoes an older tick than one before is late and changes nothing. tick_mono_ms: when the echoed TICK was sent in this run, 0 when the echo is not of this run. */
 void inventory_heartbeat(struct inventory_server *server, const struct message_hb *hb, int64_t tick_mono_ms,
                          struct cas_now now);
 /* Returns true when the facts changed something kept (so the loop stores them). */

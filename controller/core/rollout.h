@@ -60,6 +60,8 @@ enum rollout_reason { /* machine-readable: every grant, denial and hold; words i
     REASON_SKEW = 26,          /* the server's clock is more than 30 s off */
     REASON_AT_ONCE = 27,       /* at_once of this rollout are under way */
     REASON_LATE_PROOF = 28,    /* closed after its deadline */
+    REASON_FIXED = 29,         /* left out of a plan: has the fix */
+    REASON_NO_DATA = 30,       /* left out of a plan: health not known */
 };
 const char *rollout_state_words(enum rollout_state state);
 const char *rollout_step_words(enum rollout_step_state state);
@@ -91,7 +93,8 @@ struct rollout_step {
     uint64_t good_probe;   /* probe_seq counted last */
     char note[REASON_BYTES]; /* what was seen last while proving: "503" */
     /* of this run only, controller's mono; 0 after a restart: the core arms them anew in full */
-    int64_t sent_mono_ms, deadline_mono_ms;
+    int64_t sent_mono_ms, deadline_mono_ms, granted_mono_ms, result_mono_ms;
+    uint8_t good_boot[CAS_ID_BYTES]; /* agent's run that good_n counts in */
     int64_t granted_wall_issued_ms; /* issued_wall of the GRANT, to send the same bytes again */
 };
 struct rollout {
@@ -118,7 +121,11 @@ struct rollout {
 };
 
 struct rollout_book;
-CAS_CHECK enum cas_err rollout_book_open(struct rollout_book **ret_book);
+/* A command's id from where it stands: sign_command_id by the loop, since core knows no hash. step is the position in
+ * the plan, 1 first. Must be a function of its arguments alone (R15). */
+typedef void rollout_derive(uint64_t seq, uint64_t step, uint64_t server_id, uint64_t attempt,
+                            uint8_t ret_cmd_id[CAS_ID_BYTES]);
+CAS_CHECK enum cas_err rollout_book_open(rollout_derive *derive, struct rollout_book **ret_book);
 void rollout_book_free(struct rollout_book *book);
 CAS_AUTO_DEFINE(rollout_book);
 size_t rollout_book_size(const struct rollout_book *book);
