@@ -14,10 +14,16 @@ CAS_CHECK enum cas_err outbox_open(const char *path, int64_t cap_bytes, struct o
 void outbox_free(struct outbox *outbox);
 CAS_AUTO_DEFINE(outbox);
 const uint8_t *outbox_spool_id(const struct outbox *outbox); /* [CAS_ID_BYTES] */
-uint64_t outbox_low(const struct outbox *outbox);  /* oldest kept; 0: none */
+uint64_t outbox_low(struct outbox *outbox);        /* oldest kept, or explained by a gap; 0: none */
 uint64_t outbox_high(const struct outbox *outbox); /* newest ever written; 0: none */
+/* What counts towards the cap: bodies and 64 bytes a record. */
+int64_t outbox_used(const struct outbox *outbox);
 /* Appends; *ret_seq its position. Committed when the call returns unless between outbox_begin and outbox_commit.
- * CAS_ERR_FULL, CAS_ERR_IO: nothing was written and the record is the caller's to keep or drop. */
+ * CAS_ERR_FULL, CAS_ERR_IO: nothing was written and the record is the caller's to keep or drop; within a transaction
+ * all of it is undone and outbox_commit says so. Beyond the cap the lowest class goes, oldest first, maybe this very
+ * record. A gap record stands at the position of the last record it explains (its seq is its last_seq), covers
+ * first_seq..last_seq without holes, and never crosses the newest position handed out by outbox_read: the positions
+ * in the outbox, gaps spread out, have no holes. */
 CAS_CHECK enum cas_err outbox_add(struct outbox *outbox, enum entry_kind kind, int64_t at_ms, struct cas_slice body,
                                   uint64_t *ret_seq, struct cas_why *why);
 CAS_CHECK enum cas_err outbox_begin(struct outbox *outbox, struct cas_why *why);
@@ -25,6 +31,8 @@ CAS_CHECK enum cas_err outbox_commit(struct outbox *outbox, struct cas_why *why)
 /* Entries above after_seq, oldest first, at most WIRE_REPORT_RECORDS and WIRE_REPORT_BYTES of bodies, in the arena. */
 CAS_CHECK enum cas_err outbox_read(struct outbox *outbox, uint64_t after_seq, struct cas_arena *arena,
                                    struct record_entry **ret_entry, size_t *ret_n, struct cas_why *why);
+/* Up to seq, but never what outbox_read has not given out since the start. CAS_ERR_RANGE: seq was never written; nothing
+ * is dropped. */
 CAS_CHECK enum cas_err outbox_drop_upto(struct outbox *outbox, uint64_t seq, struct cas_why *why);
 
 #endif

@@ -1,0 +1,210 @@
+#include "agent/journal/journal_db.h"
+
+#include <stdio.h>
+
+#include <sqlite3.h>
+
+enum {
+    BUSY_MS = 2000,
+    HEAP_SOFT_BYTES = 1024 * 1024,
+    PRAGMA_BYTES = 128
+};
+
+static enum cas_err err_of(int result)
+{
+    switch (result & 0xff) {
+    case SQLITE_FULL:
+        return CAS_ERR_FULL;
+    case SQLITE_NOMEM:
+        return CAS_ERR_NOMEM;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return CAS_ERR_LOCKED;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return CAS_ERR_CORRUPT;
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISUSE:
+    case SQLITE_RANGE:
+    case SQLITE_MISMATCH:
+        return CAS_ERR_BUG;
+    default:
+        return CAS_ERR_IO;
+    }
+}
+
+enum cas_err journal_db_fail(struct sqlite3 *db, int result, const char *what, struct cas_why *why)
+{
+    const char *path = db == NULL ? NULL : sqlite3_db_filename(db, "main");
+    return cas_fail(why,
+                    err_of(result),
+                    "%s: %s: %s",
+                    path == NULL ? "journal" : path,
+                    what,
+                    db == NULL ? sqlite3_errstr(result) : sqlite3_errmsg(db));
+}
+
+enum cas_err journal_db_exec(struct sqlite3 *db, const char *sql, struct cas_why *why)
+{
+    int result = sqlite3_exec(db, sql, NULL, NULL, NULL);
+    return result == SQLITE_OK ? CAS_OK : journal_db_fail(db, result, "write", why);
+}
+
+enum cas_err journal_db_prepare(struct sqlite3 *db,
+                                const char *sql,
+                                struct sqlite3_stmt **ret_stmt,
+                                struct cas_why *why)
+{
+    int result = sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_stmt, NULL);
+    return result == SQLITE_OK ? CAS_OK : journal_db_fail(db, result, "prepare", why);
+}
+
+void journal_db_drop(struct sqlite3_stmt *stmt)
+{
+    (void)sqlite3_finalize(stmt);
+}
+
+void journal_db_reset(struct sqlite3_stmt *stmt)
+{
+    (void)sqlite3_reset(stmt);
+    (void)sqlite3_clear_bindings(stmt);
+}
+
+enum cas_err journal_db_step(struct sqlite3_stmt *stmt, bool *ret_is_row, struct cas_why *why)
+{
+    int result = sqlite3_step(stmt);
+    if (result != SQLITE_ROW && result != SQLITE_DONE)
+        return journal_db_fail(sqlite3_db_handle(stmt), result, "read or write", why);
+    *ret_is_row = result == SQLITE_ROW;
+    return CAS_OK;
+}
+
+enum cas_err journal_db_run(struct sqlite3_stmt *stmt, struct cas_why *why)
+{
+    bool is_row = false;
+    enum cas_err err = journal_db_step(stmt, &is_row, why);
+    journal_db_reset(stmt);
+    return err;
+}
+
+enum cas_err
+journal_db_number(struct sqlite3 *db, const char *sql, int64_t *ret_value, struct cas_why *why)
+{
+    struct sqlite3_stmt *stmt = NULL;
+    enum cas_err err = journal_db_prepare(db, sql, &stmt, why);
+    if (err != CAS_OK)
+        return err;
+    bool is_row = false;
+    err = journal_db_step(stmt, &is_row, why);
+    if (err == CAS_OK && !is_row)
+        err = CAS_ERR_NOT_FOUND;
+    if (err == CAS_OK)
+        *ret_value = sqlite3_column_int64(stmt, 0);
+    journal_db_drop(stmt);
+    return err;
+}
+
+void journal_db_undo(struct sqlite3 *db)
+{
+    if (sqlite3_get_autocommit(db) == 0)
+        (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+enum cas_err journal_db_fold(struct sqlite3 *db, bool is_cut, struct cas_why *why)
+{
+    int result =
+        sqlite3_wal_checkpoint_v2(db,
+                                  NULL,
+                                  is_cut ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_FULL,
+                                  NULL,
+                                  NULL);
+    return result == SQLITE_OK ? CAS_OK : journal_db_fail(db, result, "fold the log back", why);
+}
+
+/* The exclusive lock is asked for before the log is first used, so that no shared index file is
+ * made: on a full disk a mapped file would end the program. */
+static enum cas_err
+tune(struct sqlite3 *db, const struct journal_db_settings *settings, struct cas_why *why)
+{
+    char sql[PRAGMA_BYTES * 4];
+    struct cas_text text = CAS_TEXT(sql);
+    cas_text_add(&text,
+                 "PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096; PRAGMA auto_vacuum=NONE;"
+                 "PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-%d;",
+                 settings->cache_kib);
+    cas_text_add(&text,
+                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=%d;"
+                 "PRAGMA journal_size_limit=%lld;",
+                 settings->checkpoint_n,
+                 (long long)settings->log_bytes);
+    CAS_ASSERT(!text.is_cut);
+    return journal_db_exec(db, sql, why);
+}
+
+static enum cas_err
+migrate(struct sqlite3 *db, const struct journal_db_settings *settings, struct cas_why *why)
+{
+    int64_t version = 0;
+    enum cas_err err = journal_db_number(db, "PRAGMA user_version", &version, why);
+    if (err != CAS_OK)
+        return err;
+    if (version < 0 || version > (int64_t)settings->migration_n)
+        return cas_fail(why,
+                        CAS_ERR_VERSION,
+                        "%s: made by a newer casfleet: its version is %lld, known up to %zu",
+                        settings->path,
+                        (long long)version,
+                        settings->migration_n);
+    for (size_t i = (size_t)version; i < settings->migration_n; i++) {
+        char pragma[PRAGMA_BYTES];
+        struct cas_text text = CAS_TEXT(pragma);
+        cas_text_add(&text, "PRAGMA user_version=%zu; COMMIT", i + 1);
+        err = journal_db_exec(db, "BEGIN IMMEDIATE", why);
+        if (err == CAS_OK)
+            err = journal_db_exec(db, settings->migration[i], why);
+        if (err == CAS_OK)
+            err = journal_db_exec(db, pragma, why);
+        if (err != CAS_OK) {
+            journal_db_undo(db);
+            return err;
+        }
+    }
+    return CAS_OK;
+}
+
+enum cas_err journal_db_open(const struct journal_db_settings *settings,
+                             struct sqlite3 **ret_db,
+                             struct cas_why *why)
+{
+    (void)sqlite3_soft_heap_limit64(HEAP_SOFT_BYTES);
+    struct sqlite3 *db = NULL;
+    int result = sqlite3_open_v2(settings->path,
+                                 &db,
+                                 SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                                 NULL);
+    if (result != SQLITE_OK) {
+        enum cas_err err = cas_fail(why,
+                                    err_of(result),
+                                    "%s: cannot be opened: %s",
+                                    settings->path,
+                                    sqlite3_errstr(result));
+        (void)sqlite3_close(db);
+        return err;
+    }
+    (void)sqlite3_busy_timeout(db, BUSY_MS);
+    (void)sqlite3_extended_result_codes(db, 1);
+    enum cas_err err = tune(db, settings, why);
+    if (err == CAS_OK)
+        err = migrate(db, settings, why);
+    if (err != CAS_OK) {
+        journal_db_close(db);
+        return err;
+    }
+    *ret_db = db;
+    return CAS_OK;
+}
+
+void journal_db_close(struct sqlite3 *db)
+{
+    (void)sqlite3_close(db);
+}

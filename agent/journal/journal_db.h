@@ -1,0 +1,52 @@
+/* journal_db.h - how do ledger and outbox keep rows on disk, safely and small?
+ *
+ * One SQLite file: WAL, synchronous=FULL, one connection that locks the file for itself (a second
+ * agent is refused), no memory map, a page cache of a few dozen pages. Inside the journal wing
+ * only. */
+#ifndef AGENT_JOURNAL_JOURNAL_DB_H
+#define AGENT_JOURNAL_JOURNAL_DB_H
+
+#include "proto/base/cas.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+struct journal_db_settings {
+    const char *path;
+    const char *const *migration; /* SQL scripts: number i brings user_version from i to i + 1 */
+    size_t migration_n;
+    int cache_kib;     /* page cache */
+    int checkpoint_n;  /* pages in the log before it is folded back; 0: by journal_db_fold only */
+    int64_t log_bytes; /* the log file is cut to this when it starts over */
+};
+/* CAS_ERR_IO, CAS_ERR_FULL, CAS_ERR_CORRUPT, CAS_ERR_LOCKED another process has it, CAS_ERR_VERSION
+ * a newer file. */
+CAS_CHECK enum cas_err journal_db_open(const struct journal_db_settings *settings,
+                                       struct sqlite3 **ret_db,
+                                       struct cas_why *why);
+/* NULL is fine. */
+void journal_db_close(struct sqlite3 *db);
+CAS_CHECK enum cas_err journal_db_exec(struct sqlite3 *db, const char *sql, struct cas_why *why);
+/* For statements kept for the life of the connection; finalise with journal_db_drop. */
+CAS_CHECK enum cas_err journal_db_prepare(struct sqlite3 *db,
+                                          const char *sql,
+                                          struct sqlite3_stmt **ret_stmt,
+                                          struct cas_why *why);
+void journal_db_drop(struct sqlite3_stmt *stmt);
+/* Steps a statement that gives no row, then resets and unbinds it. */
+CAS_CHECK enum cas_err journal_db_run(struct sqlite3_stmt *stmt, struct cas_why *why);
+/* Steps to a row (*ret_is_row) or the end. The caller resets with journal_db_reset. */
+CAS_CHECK enum cas_err
+journal_db_step(struct sqlite3_stmt *stmt, bool *ret_is_row, struct cas_why *why);
+void journal_db_reset(struct sqlite3_stmt *stmt);
+/* The first column of the first row; CAS_ERR_NOT_FOUND without a row. */
+CAS_CHECK enum cas_err
+journal_db_number(struct sqlite3 *db, const char *sql, int64_t *ret_value, struct cas_why *why);
+/* Rolls back when a transaction is open; never fails. */
+void journal_db_undo(struct sqlite3 *db);
+/* Folds the log back into the file; is_cut: and cuts it to nothing, giving its space back. */
+CAS_CHECK enum cas_err journal_db_fold(struct sqlite3 *db, bool is_cut, struct cas_why *why);
+/* SQLite's result as an error of ours, with its words. */
+enum cas_err journal_db_fail(struct sqlite3 *db, int result, const char *what, struct cas_why *why);
+
+#endif

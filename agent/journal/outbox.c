@@ -1,0 +1,561 @@
+#include "agent/journal/outbox.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <sqlite3.h>
+
+#include "agent/journal/journal_db.h"
+
+enum {
+    CACHE_KIB = 192,
+    CHECKPOINT_N = 64,
+    LOG_BYTES = 512 * 1024,
+    ROW_BYTES =
+        64, /* what a row costs beside its body: header, cell, index entry, share of inner pages */
+    GAP_BYTES = 128, /* an encoded gap record at most */
+    SCRATCH_BYTES = 8192
+};
+
+/* Classes leave in rising order when the cap is reached; gaps never do. */
+enum class {
+    CLASS_SAMPLE = 1,
+    CLASS_FACT = 2,
+    CLASS_EVENT = 3,
+    CLASS_GAP = 9
+};
+
+static const char *const migrations[] = {
+    "CREATE TABLE entry (seq INTEGER PRIMARY KEY, class INTEGER NOT NULL, kind INTEGER NOT NULL,"
+    " at_ms INTEGER NOT NULL, cost INTEGER NOT NULL, body BLOB NOT NULL) STRICT;"
+    "CREATE INDEX entry_class ON entry (class, seq);"
+    "CREATE TABLE number (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "INSERT INTO number VALUES ('high', 0);"
+    "CREATE TABLE spool (id BLOB NOT NULL) STRICT;"
+    "INSERT INTO spool VALUES (randomblob(16));",
+};
+
+enum statement {
+    ADD,
+    READ,
+    REMOVE,
+    REMOVE_UPTO,
+    LOWEST,
+    AT,
+    ABOVE,
+    SUM_UPTO,
+    HIGH,
+    STATEMENT_N
+};
+#define ROW "seq, class, kind, at_ms, cost, body"
+static const char *const sql_of[STATEMENT_N] = {
+    [ADD] = "INSERT INTO entry (" ROW ") VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    [READ] = "SELECT " ROW " FROM entry WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+    [REMOVE] = "DELETE FROM entry WHERE seq = ?1",
+    [REMOVE_UPTO] = "DELETE FROM entry WHERE seq <= ?1",
+    [LOWEST] = "SELECT " ROW " FROM entry WHERE class < 9 ORDER BY class, seq LIMIT 1",
+    [AT] = "SELECT " ROW " FROM entry WHERE seq = ?1",
+    [ABOVE] = "SELECT " ROW " FROM entry WHERE seq > ?1 ORDER BY seq LIMIT 1",
+    [SUM_UPTO] = "SELECT ifnull(sum(cost), 0) FROM entry WHERE seq <= ?1",
+    [HIGH] = "UPDATE number SET value = ?1 WHERE name = 'high'",
+};
+
+/* What a roll-back must restore. */
+struct outbox_state {
+    uint64_t high;
+    int64_t used_bytes;
+};
+struct outbox {
+    struct sqlite3 *db;
+    struct sqlite3_stmt *stmt[STATEMENT_N];
+    struct cas_arena *scratch;
+    uint8_t spool_id[CAS_ID_BYTES];
+    int64_t cap_bytes;
+    struct outbox_state now;
+    struct outbox_state before; /* the transaction */
+    uint64_t handed;            /* highest given out by outbox_read since the start */
+    bool is_open;               /* between outbox_begin and outbox_commit */
+    bool is_spoilt;             /* and something in it failed: it was undone */
+};
+struct row {
+    uint64_t seq;
+    enum class class;
+    enum entry_kind kind;
+    int64_t at_ms;
+    int64_t cost;
+};
+
+static enum class class_of(enum entry_kind kind) {
+    switch (kind){case ENTRY_SAMPLE : return CLASS_SAMPLE; case ENTRY_FACT : return CLASS_FACT;
+                  case ENTRY_EVENT : return CLASS_EVENT;
+                  case ENTRY_GAP : return CLASS_GAP;
+}
+return CLASS_SAMPLE;
+}
+
+static int64_t cost_of(size_t body_bytes)
+{
+    return (int64_t)body_bytes + ROW_BYTES;
+}
+
+/* What is read decides what is told to the controller: a row that cannot be is damage. */
+static enum cas_err row_take(struct sqlite3_stmt *stmt, struct row *ret_row)
+{
+    int64_t seq = sqlite3_column_int64(stmt, 0);
+    int class = sqlite3_column_int(stmt, 1);
+    int kind = sqlite3_column_int(stmt, 2);
+    if (seq <= 0 || kind < ENTRY_SAMPLE || kind > ENTRY_GAP ||
+        class != (int)class_of((enum entry_kind)kind))
+        return CAS_ERR_CORRUPT;
+    ret_row->seq = (uint64_t)seq;
+    ret_row->class = (enum class) class;
+    ret_row->kind = (enum entry_kind)kind;
+    ret_row->at_ms = sqlite3_column_int64(stmt, 3);
+    ret_row->cost = sqlite3_column_int64(stmt, 4);
+    return CAS_OK;
+}
+
+static struct cas_slice body_of(struct sqlite3_stmt *stmt)
+{
+    /* The blob is asked for first: the other order may convert it. */
+    struct cas_slice body = {.data = sqlite3_column_blob(stmt, 5)};
+    body.size = (size_t)sqlite3_column_bytes(stmt, 5);
+    return body;
+}
+
+/* The first row of a bound statement; CAS_ERR_NOT_FOUND. A gap's content goes to ret_gap when not
+ * NULL. */
+static enum cas_err row_first(struct outbox *outbox,
+                              struct sqlite3_stmt *stmt,
+                              struct row *ret_row,
+                              struct record_gap *ret_gap)
+{
+    bool is_row = false;
+    enum cas_err err = journal_db_step(stmt, &is_row, NULL);
+    if (err == CAS_OK)
+        err = is_row ? row_take(stmt, ret_row) : CAS_ERR_NOT_FOUND;
+    if (err == CAS_OK && ret_row->kind == ENTRY_GAP && ret_gap != NULL) {
+        cas_arena_clear(outbox->scratch);
+        err = record_decode(RECORD_gap, body_of(stmt), outbox->scratch, ret_gap, NULL);
+    }
+    journal_db_reset(stmt);
+    return err;
+}
+
+static enum cas_err spool_read(struct outbox *outbox, struct cas_why *why)
+{
+    struct sqlite3_stmt *stmt = NULL;
+    enum cas_err err = journal_db_prepare(outbox->db, "SELECT id FROM spool", &stmt, why);
+    if (err != CAS_OK)
+        return err;
+    bool is_row = false;
+    err = journal_db_step(stmt, &is_row, why);
+    const void *id = err == CAS_OK && is_row ? sqlite3_column_blob(stmt, 0) : NULL;
+    if (err == CAS_OK && (id == NULL || sqlite3_column_bytes(stmt, 0) != CAS_ID_BYTES))
+        err = cas_fail(why, CAS_ERR_CORRUPT, "outbox: it has lost its id");
+    if (err == CAS_OK)
+        memcpy(outbox->spool_id, id, CAS_ID_BYTES);
+    journal_db_drop(stmt);
+    return err;
+}
+
+static enum cas_err state_read(struct outbox *outbox, struct cas_why *why)
+{
+    int64_t kept = 0;
+    int64_t newest = 0;
+    int64_t used = 0;
+    enum cas_err err =
+        journal_db_number(outbox->db, "SELECT value FROM number WHERE name = 'high'", &kept, why);
+    if (err == CAS_OK)
+        err = journal_db_number(outbox->db, "SELECT ifnull(max(seq), 0) FROM entry", &newest, why);
+    if (err == CAS_OK)
+        err = journal_db_number(outbox->db, "SELECT ifnull(sum(cost), 0) FROM entry", &used, why);
+    if (err == CAS_ERR_NOT_FOUND || (err == CAS_OK && (kept < 0 || newest < 0 || used < 0)))
+        return cas_fail(why, CAS_ERR_CORRUPT, "outbox: its numbers are damaged");
+    if (err != CAS_OK)
+        return err;
+    outbox->now.high = (uint64_t)(kept > newest ? kept : newest);
+    outbox->now.used_bytes = used;
+    return CAS_OK;
+}
+
+enum cas_err
+outbox_open(const char *path, int64_t cap_bytes, struct outbox **ret_outbox, struct cas_why *why)
+{
+    CAS_AUTO(outbox) outbox = calloc(1, sizeof *outbox);
+    if (outbox == NULL)
+        return cas_fail(why, CAS_ERR_NOMEM, "%s: no memory", path);
+    outbox->cap_bytes = cap_bytes;
+    enum cas_err err = cas_arena_open(SCRATCH_BYTES, &outbox->scratch);
+    if (err != CAS_OK)
+        return cas_fail(why, err, "%s: no memory", path);
+    struct journal_db_settings settings = {.path = path,
+                                           .migration = migrations,
+                                           .migration_n = CAS_COUNT(migrations),
+                                           .cache_kib = CACHE_KIB,
+                                           .checkpoint_n = CHECKPOINT_N,
+                                           .log_bytes = LOG_BYTES};
+    err = journal_db_open(&settings, &outbox->db, why);
+    for (size_t i = 0; err == CAS_OK && i < STATEMENT_N; i++)
+        err = journal_db_prepare(outbox->db, sql_of[i], &outbox->stmt[i], why);
+    if (err == CAS_OK)
+        err = spool_read(outbox, why);
+    if (err == CAS_OK)
+        err = state_read(outbox, why);
+    if (err != CAS_OK)
+        return err;
+    *ret_outbox = CAS_TAKE(outbox);
+    return CAS_OK;
+}
+
+void outbox_free(struct outbox *outbox)
+{
+    if (outbox == NULL)
+        return;
+    for (size_t i = 0; i < STATEMENT_N; i++)
+        journal_db_drop(outbox->stmt[i]);
+    journal_db_close(outbox->db);
+    cas_arena_free(outbox->scratch);
+    free(outbox);
+}
+
+const uint8_t *outbox_spool_id(const struct outbox *outbox)
+{
+    return outbox->spool_id;
+}
+
+uint64_t outbox_low(struct outbox *outbox)
+{
+    struct row row;
+    struct record_gap gap;
+    (void)sqlite3_bind_int64(outbox->stmt[ABOVE], 1, 0);
+    if (row_first(outbox, outbox->stmt[ABOVE], &row, &gap) != CAS_OK)
+        return 0;
+    return row.kind == ENTRY_GAP ? gap.first_seq : row.seq;
+}
+
+uint64_t outbox_high(const struct outbox *outbox)
+{
+    return outbox->now.high;
+}
+
+int64_t outbox_used(const struct outbox *outbox)
+{
+    return outbox->now.used_bytes;
+}
+
+/* ---- transactions ---- */
+
+static enum cas_err begin(struct outbox *outbox, struct cas_why *why)
+{
+    outbox->before = outbox->now;
+    return journal_db_exec(outbox->db, "BEGIN IMMEDIATE", why);
+}
+
+/* Ends a transaction by what came of it. */
+static enum cas_err end(struct outbox *outbox, enum cas_err err, struct cas_why *why)
+{
+    if (err == CAS_OK)
+        err = journal_db_exec(outbox->db, "COMMIT", why);
+    if (err != CAS_OK) {
+        journal_db_undo(outbox->db);
+        outbox->now = outbox->before;
+    }
+    return err;
+}
+
+enum cas_err outbox_begin(struct outbox *outbox, struct cas_why *why)
+{
+    if (outbox->is_open)
+        return cas_fail(why, CAS_ERR_BUG, "outbox: a transaction within one");
+    enum cas_err err = begin(outbox, why);
+    outbox->is_open = err == CAS_OK;
+    outbox->is_spoilt = false;
+    return err;
+}
+
+enum cas_err outbox_commit(struct outbox *outbox, struct cas_why *why)
+{
+    if (!outbox->is_open)
+        return cas_fail(why, CAS_ERR_BUG, "outbox: no transaction to commit");
+    outbox->is_open = false;
+    if (outbox->is_spoilt)
+        return cas_fail(why, CAS_ERR_IO, "outbox: undone, one of its writes had failed");
+    return end(outbox, CAS_OK, why);
+}
+
+/* ---- writing ---- */
+
+static enum cas_err
+put(struct outbox *outbox, const struct row *row, struct cas_slice body, struct cas_why *why)
+{
+    struct sqlite3_stmt *stmt = outbox->stmt[ADD];
+    (void)sqlite3_bind_int64(stmt, 1, (int64_t)row->seq);
+    (void)sqlite3_bind_int(stmt, 2, (int)row->class);
+    (void)sqlite3_bind_int(stmt, 3, (int)row->kind);
+    (void)sqlite3_bind_int64(stmt, 4, row->at_ms);
+    (void)sqlite3_bind_int64(stmt, 5, row->cost);
+    (void)sqlite3_bind_blob(stmt, 6, body.data, (int)body.size, SQLITE_STATIC);
+    enum cas_err err = journal_db_run(stmt, why);
+    if (err == CAS_OK)
+        outbox->now.used_bytes += row->cost;
+    return err;
+}
+
+static enum cas_err take(struct outbox *outbox, const struct row *row, struct cas_why *why)
+{
+    (void)sqlite3_bind_int64(outbox->stmt[REMOVE], 1, (int64_t)row->seq);
+    enum cas_err err = journal_db_run(outbox->stmt[REMOVE], why);
+    if (err == CAS_OK)
+        outbox->now.used_bytes -= row->cost;
+    return err;
+}
+
+static enum cas_err
+put_gap(struct outbox *outbox, const struct record_gap *gap, struct cas_why *why)
+{
+    uint8_t bytes[GAP_BYTES];
+    size_t size = 0;
+    enum cas_err err = record_encode(RECORD_gap, gap, bytes, sizeof bytes, &size, why);
+    if (err != CAS_OK)
+        return err;
+    struct row row = {.seq = gap->last_seq,
+                      .class = CLASS_GAP,
+                      .kind = ENTRY_GAP,
+                      .at_ms = gap->until_ms,
+                      .cost = cost_of(size)};
+    return put(outbox, &row, (struct cas_slice){(const char *)bytes, size}, why);
+}
+
+static void gap_join(struct record_gap *gap, const struct record_gap *other)
+{
+    if (other->first_seq < gap->first_seq) {
+        gap->first_seq = other->first_seq;
+        gap->from_ms = other->from_ms;
+    }
+    if (other->last_seq > gap->last_seq) {
+        gap->last_seq = other->last_seq;
+        gap->until_ms = other->until_ms;
+    }
+    gap->samples += other->samples;
+    gap->others += other->others;
+}
+
+/* Position dropped->seq is empty now: a gap takes its place, joined with the gaps beside it. No gap
+ * reaches over the highest position handed out: what the controller may have is kept apart from
+ * what it cannot have, so that an ACK never cuts a gap in two. */
+static enum cas_err gap_open(struct outbox *outbox, const struct row *dropped, struct cas_why *why)
+{
+    struct record_gap gap = {.first_seq = dropped->seq,
+                             .last_seq = dropped->seq,
+                             .samples = dropped->kind == ENTRY_SAMPLE ? 1 : 0,
+                             .others = dropped->kind == ENTRY_SAMPLE ? 0 : 1,
+                             .from_ms = dropped->at_ms,
+                             .until_ms = dropped->at_ms};
+    struct row beside;
+    struct record_gap other;
+    (void)sqlite3_bind_int64(outbox->stmt[AT], 1, (int64_t)dropped->seq - 1);
+    enum cas_err err = row_first(outbox, outbox->stmt[AT], &beside, &other);
+    if (err == CAS_OK && beside.kind == ENTRY_GAP && beside.seq != outbox->handed) {
+        gap_join(&gap, &other);
+        err = take(outbox, &beside, why);
+    }
+    if (err != CAS_OK && err != CAS_ERR_NOT_FOUND)
+        return err;
+    (void)sqlite3_bind_int64(outbox->stmt[ABOVE], 1, (int64_t)dropped->seq);
+    err = row_first(outbox, outbox->stmt[ABOVE], &beside, &other);
+    if (err == CAS_OK && beside.kind == ENTRY_GAP && other.first_seq == dropped->seq + 1 &&
+        dropped->seq != outbox->handed) {
+        gap_join(&gap, &other);
+        err = take(outbox, &beside, why);
+    }
+    if (err != CAS_OK && err != CAS_ERR_NOT_FOUND)
+        return err;
+    return put_gap(outbox, &gap, why);
+}
+
+/* Makes room by dropping, lowest class and oldest first, what ranks no higher than the newest
+ * record; which has its position already, and may be the one that goes. */
+static enum cas_err shrink(struct outbox *outbox, struct cas_why *why)
+{
+    while (outbox->now.used_bytes > outbox->cap_bytes) {
+        struct row row;
+        enum cas_err err = row_first(outbox, outbox->stmt[LOWEST], &row, NULL);
+        if (err == CAS_ERR_NOT_FOUND)
+            return CAS_OK; /* one gap is left, of constant size */
+        if (err == CAS_OK)
+            err = take(outbox, &row, why);
+        if (err == CAS_OK)
+            err = gap_open(outbox, &row, why);
+        if (err != CAS_OK)
+            return err;
+    }
+    return CAS_OK;
+}
+
+enum cas_err outbox_add(struct outbox *outbox,
+                        enum entry_kind kind,
+                        int64_t at_ms,
+                        struct cas_slice body,
+                        uint64_t *ret_seq,
+                        struct cas_why *why)
+{
+    if (kind == ENTRY_GAP || body.size == 0 || body.size > WIRE_BODY_BYTES)
+        return cas_fail(why,
+                        CAS_ERR_RANGE,
+                        "outbox: a body of %zu bytes, possible are 1 to %d",
+                        body.size,
+                        (int)WIRE_BODY_BYTES);
+    if (outbox->is_open && outbox->is_spoilt)
+        return cas_fail(why, CAS_ERR_IO, "outbox: an earlier write of this transaction failed");
+    enum cas_err err = outbox->is_open ? CAS_OK : begin(outbox, why);
+    if (err != CAS_OK)
+        return err;
+    struct row row = {.seq = outbox->now.high + 1,
+                      .class = class_of(kind),
+                      .kind = kind,
+                      .at_ms = at_ms,
+                      .cost = cost_of(body.size)};
+    err = put(outbox, &row, body, why);
+    if (err == CAS_OK) {
+        outbox->now.high = row.seq;
+        err = shrink(outbox, why);
+    }
+    if (!outbox->is_open) {
+        err = end(outbox, err, why);
+    } else if (err != CAS_OK) {
+        outbox->is_spoilt = true;
+        (void)end(outbox, err, NULL);
+    }
+    if (err == CAS_OK)
+        *ret_seq = row.seq;
+    return err;
+}
+
+/* ---- reading ---- */
+
+static enum cas_err entry_take(struct sqlite3_stmt *stmt,
+                               struct cas_arena *arena,
+                               struct record_entry *ret_entry,
+                               size_t *ret_bytes)
+{
+    struct row row;
+    enum cas_err err = row_take(stmt, &row);
+    if (err != CAS_OK)
+        return err;
+    struct cas_slice body = body_of(stmt);
+    if (body.size == 0 || body.size > WIRE_BODY_BYTES)
+        return CAS_ERR_CORRUPT;
+    char *copy = cas_arena_take(arena, body.size, 1);
+    if (copy == NULL)
+        return CAS_ERR_NOMEM;
+    memcpy(copy, body.data, body.size);
+    *ret_entry = (struct record_entry){.seq = row.seq,
+                                       .kind = row.kind,
+                                       .at_ms = row.at_ms,
+                                       .body = {copy, body.size}};
+    *ret_bytes = body.size;
+    return CAS_OK;
+}
+
+enum cas_err outbox_read(struct outbox *outbox,
+                         uint64_t after_seq,
+                         struct cas_arena *arena,
+                         struct record_entry **ret_entry,
+                         size_t *ret_n,
+                         struct cas_why *why)
+{
+    struct record_entry *entry = cas_arena_take(arena, WIRE_REPORT_RECORDS, sizeof *entry);
+    if (entry == NULL)
+        return cas_fail(why, CAS_ERR_NOMEM, "outbox: no memory for a report");
+    struct sqlite3_stmt *stmt = outbox->stmt[READ];
+    (void)sqlite3_bind_int64(stmt, 1, (int64_t)after_seq);
+    (void)sqlite3_bind_int64(stmt, 2, WIRE_REPORT_RECORDS);
+    size_t entry_n = 0;
+    size_t bytes = 0;
+    bool is_row = true;
+    enum cas_err err = CAS_OK;
+    while (err == CAS_OK && entry_n < WIRE_REPORT_RECORDS) {
+        err = journal_db_step(stmt, &is_row, why);
+        if (err != CAS_OK || !is_row ||
+            bytes + (size_t)sqlite3_column_bytes(stmt, 5) > WIRE_REPORT_BYTES)
+            break;
+        size_t body_bytes = 0;
+        err = entry_take(stmt, arena, &entry[entry_n], &body_bytes);
+        bytes += body_bytes;
+        entry_n += err == CAS_OK ? 1 : 0;
+    }
+    journal_db_reset(stmt);
+    if (err != CAS_OK)
+        return err;
+    if (entry_n > 0 && entry[entry_n - 1].seq > outbox->handed)
+        outbox->handed = entry[entry_n - 1].seq;
+    *ret_entry = entry;
+    *ret_n = entry_n;
+    return CAS_OK;
+}
+
+/* ---- leaving ---- */
+
+/* A gap that begins at or below seq and ends above it keeps its upper part. Only an ACK of an
+ * earlier run of the program can cut one; what it counts is then taken from the kind there is more
+ * of. */
+static enum cas_err gap_trim(struct outbox *outbox, uint64_t seq, struct cas_why *why)
+{
+    struct row row;
+    struct record_gap gap;
+    (void)sqlite3_bind_int64(outbox->stmt[ABOVE], 1, (int64_t)seq);
+    enum cas_err err = row_first(outbox, outbox->stmt[ABOVE], &row, &gap);
+    if (err == CAS_ERR_NOT_FOUND)
+        return CAS_OK;
+    if (err != CAS_OK || row.kind != ENTRY_GAP || gap.first_seq > seq)
+        return err;
+    uint64_t gone = seq + 1 - gap.first_seq;
+    uint64_t *most = gap.samples >= gap.others ? &gap.samples : &gap.others;
+    uint64_t *least = most == &gap.samples ? &gap.others : &gap.samples;
+    uint64_t of_most = gone < *most ? gone : *most;
+    uint64_t of_least = gone - of_most < *least ? gone - of_most : *least;
+    *most -= of_most;
+    *least -= of_least;
+    gap.first_seq = seq + 1;
+    err = take(outbox, &row, why);
+    return err == CAS_OK ? put_gap(outbox, &gap, why) : err;
+}
+
+enum cas_err outbox_drop_upto(struct outbox *outbox, uint64_t seq, struct cas_why *why)
+{
+    if (seq > outbox->now.high)
+        return cas_fail(why,
+                        CAS_ERR_RANGE,
+                        "outbox: position %llu was never written, the newest is %llu",
+                        (unsigned long long)seq,
+                        (unsigned long long)outbox->now.high);
+    if (seq > outbox->handed)
+        seq = outbox->handed;
+    if (seq == 0)
+        return CAS_OK;
+    if (outbox->is_open)
+        return cas_fail(why, CAS_ERR_BUG, "outbox: dropping within a transaction");
+    enum cas_err err = begin(outbox, why);
+    if (err != CAS_OK)
+        return err;
+    struct sqlite3_stmt *sum = outbox->stmt[SUM_UPTO];
+    (void)sqlite3_bind_int64(sum, 1, (int64_t)seq);
+    bool is_row = false;
+    err = journal_db_step(sum, &is_row, why);
+    int64_t gone = err == CAS_OK && is_row ? sqlite3_column_int64(sum, 0) : 0;
+    journal_db_reset(sum);
+    if (err == CAS_OK) {
+        (void)sqlite3_bind_int64(outbox->stmt[HIGH], 1, (int64_t)outbox->now.high);
+        err = journal_db_run(outbox->stmt[HIGH], why);
+    }
+    if (err == CAS_OK) {
+        (void)sqlite3_bind_int64(outbox->stmt[REMOVE_UPTO], 1, (int64_t)seq);
+        err = journal_db_run(outbox->stmt[REMOVE_UPTO], why);
+    }
+    if (err == CAS_OK) {
+        outbox->now.used_bytes -= gone;
+        err = gap_trim(outbox, seq, why);
+    }
+    return end(outbox, err, why);
+}
