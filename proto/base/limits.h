@@ -60,7 +60,40 @@ enum {
     LEDGER_ROWS = 4096,
     CONFIG_BYTES = 65536,
     KEY_FILE_BYTES = 4096,
-    FILE_PATH_BYTES = 4096, /* with its terminating byte */
+
+    /* captures: files that Windows tools wrote */
+    CAPTURE_FILE_BYTES = 64 * 1024 * 1024,
+    CAPTURE_LINE_BYTES = 16384,      /* one line of netstat, appcmd, netsh or ExSetup text */
+    CAPTURE_ROW_BYTES = 1024 * 1024, /* one line of a counter file: thousands of columns */
+    CAPTURE_COLUMNS = 8192,
+    CAPTURE_SOCKETS = 262144,    /* rows of one netstat listing */
+    CAPTURE_OWNERS = 256,        /* processes told apart by their CLOSE_WAIT */
+    CAPTURE_WORKERS = 16,        /* worker processes of one pool in one row */
+    CAPTURE_EVENT_BYTES = 65536, /* one event's XML */
+    CAPTURE_EVENT_DEPTH = 8,     /* nested elements in it */
+    CAPTURE_EVENT_DATA = 64,     /* Data values kept of it */
+    CAPTURE_EVENT_TEXT = 16384,  /* bytes kept of all of them */
+    CAPTURE_EVENT_BINARY = 256,
+    CAPTURE_SECTIONS = 8,     /* nested [sections] of appcmd's text form */
+    CAPTURE_PATH_BYTES = 128, /* recycling.periodicRestart.time */
+    CAPTURE_PORT_RANGES = 64, /* excluded port ranges */
+    FILE_PATH_BYTES = 4096,   /* with its terminating byte */
+
+    /* what people write and read */
+    NODESET_BYTES = 65536,                /* text of a node set */
+    NODESET_BRACKETS = 4,                 /* lists in one part of it */
+    NODESET_MENTIONS = 4 * FLEET_SERVERS, /* names before doubles are dropped */
+    NODESET_DIGITS = 18,                  /* of a number in a name that counts as a number */
+    OPTIONS_ROWS = 128,
+    OPTIONS_TEXT_BYTES = 256,
+    OPTIONS_PATH_BYTES = 1024,
+    OPTIONS_ITEM_BYTES = 128,
+    OPTIONS_LIST_ITEMS = 64,
+    OPTIONS_WORDS = 16,
+    OPTIONS_HELP_BYTES = 32768,
+    LOG_LINE_BYTES = 1024, /* what is longer ends in "..." */
+    LOG_BURST = 10,        /* lines of one event at once; after that one a second on average */
+    LOG_SUMMARY_MS = 10000,
 };
 
 #endif
