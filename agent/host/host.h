@@ -86,7 +86,7 @@ struct host {
 void host_free(struct host *host);
 CAS_AUTO_DEFINE(host);
 
-/* sim: a model of a CAS server with a leaking pool; see host_sim.c for the model and its sources. */
+/* sim: a model of a CAS server with a leaking pool; see host_sim_model.c for the model and its sources. */
 struct host_sim_settings {
     char name[CAS_NAME_BYTES];
     char build[32];        /* 15.1.1466.3 */
@@ -102,10 +102,56 @@ struct host_sim_settings {
     uint64_t ram_bytes;
     char foreign[64];      /* a component state set by somebody else, "" none */
 };
+/* A middling 2013 server that leaks: SIM-CAS01, 15.0.1497.2, both roles, 3000 devices, 400 a day, 64 GiB, speed 1. */
+void host_sim_settings_init(struct host_sim_settings *ret_settings);
+/* INI without sections; the keys are in host_sim.def. What is not named keeps its value of host_sim_settings_init.
+ * CAS_ERR_CONFIG with file and line, and the errors of file_read. */
 CAS_CHECK enum cas_err host_sim_settings_load(const char *path, struct host_sim_settings *ret_settings,
                                               struct cas_why *why);
+/* CAS_ERR_CONFIG a setting outside its limits, CAS_ERR_CORRUPT a state file or effect log that cannot be read back,
+ * errors of file.h. With effects "" the effects are kept in memory, for virtual stories. */
 CAS_CHECK enum cas_err host_sim_open(const struct host_sim_settings *settings, struct cas_now now,
                                      struct host **ret_host, struct cas_why *why);
+
+/* What really happened to the modelled server; one line each in the effect log:
+ *   {"at_ms":..,"mono_ms":..,"server":"LON-CAS01","effect":"recycle","cmd_id":"hex","pid_before":..,"pid_after":..,
+ *    "outcome":"ok","seq":..,"model_ms":..}
+ * RECYCLE, DRAIN, UNDRAIN: the call of the system, once each; outcome ok, sick (the new worker stays bad), silent (the
+ * server answers nothing afterwards), unchanged, refused or hangs (these three leave the server as it was).
+ * OUT: an act took the server out of service. IN: the first good probe, not drained, after that act.
+ * SELF: Exchange recycled the pool itself; nobody's command. */
+enum host_sim_kind {
+    HOST_SIM_RECYCLE = 1,
+    HOST_SIM_DRAIN,
+    HOST_SIM_UNDRAIN,
+    HOST_SIM_OUT,
+    HOST_SIM_IN,
+    HOST_SIM_SELF
+};
+struct host_sim_effect {
+    int64_t at_ms; /* wall */
+    int64_t mono_ms;
+    int64_t model_ms; /* the model's own time */
+    enum host_sim_kind kind;
+    uint8_t cmd_id[CAS_ID_BYTES]; /* zero: nobody's */
+    uint32_t pid_before, pid_after; /* equal when the worker did not change */
+    uint64_t seq;                   /* counts this server's effects, 1 first */
+    char outcome[16];
+};
+/* The effects kept in memory (settings.effects ""), oldest first; 0 when they go to a file. host_sim_effect: i below
+ * host_sim_effect_n, borrowed until the next call with this host. All of these take a sim host only. */
+size_t host_sim_effect_n(const struct host *host);
+const struct host_sim_effect *host_sim_effect(const struct host *host, size_t i);
+/* One of the texts of settings.failure; "" also cures a worker that was never healthy and a server gone silent.
+ * CAS_ERR_CONFIG for any other text. */
+CAS_CHECK enum cas_err host_sim_set_failure(struct host *host, const char *failure, struct cas_why *why);
+/* Exchange's managed availability recycles the pool: a new worker that nobody ordered. */
+CAS_CHECK enum cas_err host_sim_kill_worker(struct host *host, struct cas_now now, struct cas_why *why);
+/* Failure "dies": true once the act took place and the agent's process has to end before it learns the outcome. With an
+ * effect log file the process ends by itself, in begin; in memory poll says HOST_ACT_RUNNING until host_sim_revive. */
+bool host_sim_is_dead(const struct host *host);
+/* A new agent on the same server: forgets the act in flight, as the system does not tell it. */
+void host_sim_revive(struct host *host);
 
 /* replay: plays a capture folder; cannot act. */
 struct host_replay_settings {
