@@ -25,7 +25,7 @@ nodeset_expand(struct cas_slice text, struct nodeset **ret_set, struct cas_why *
 void nodeset_free(struct nodeset *set);
 CAS_AUTO_DEFINE(nodeset);
 
-/* Adds the names in the shortest form that expands to them: sorted, numbers by value, doubles
+/* Adds the names as ranges that expand to just them: sorted, numbers by value, doubles
  * dropped. Where a name has several numbers, one of them is folded. Nothing is added on an error;
  * out->is_cut tells of a small cap. CAS_ERR_FORMAT    something that is not a cas_is_name
  * CAS_ERR_TOO_MANY  more than FLEET_SERVERS
