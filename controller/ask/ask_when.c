@@ -1,0 +1,87 @@
+#include <string.h>
+#include <time.h>
+
+#include "controller/ask/ask_room.h"
+
+enum {
+    DAY_MS = 24 * 60 * 60 * 1000
+};
+
+static bool take_word(struct cas_slice *text, const char *word)
+{
+    size_t size = strlen(word);
+    if (text->size < size || memcmp(text->data, word, size) != 0)
+        return false;
+    size_t at = size;
+    while (at < text->size && text->data[at] == ' ')
+        at++;
+    *text = (struct cas_slice){text->data + at, text->size - at};
+    return true;
+}
+
+static bool clock_of(struct cas_slice text, int *ret_hour, int *ret_minute)
+{
+    int64_t hour = 0, minute = 0;
+    const char *colon = text.size == 0 ? NULL : memchr(text.data, ':', text.size);
+    if (colon == NULL)
+        return false;
+    size_t before = (size_t)(colon - text.data);
+    struct cas_slice hours = {text.data, before};
+    struct cas_slice minutes = {colon + 1, text.size - before - 1};
+    if (hours.size > 2 || minutes.size != 2)
+        return false;
+    if (cas_parse_i64(hours, 0, 23, &hour, NULL) != CAS_OK)
+        return false;
+    if (cas_parse_i64(minutes, 0, 59, &minute, NULL) != CAS_OK)
+        return false;
+    *ret_hour = (int)hour;
+    *ret_minute = (int)minute;
+    return true;
+}
+
+/* The next such time of day in local time; the C library knows the zone and its changes. */
+static int64_t next_local(struct cas_now now, int hour, int minute, int days_on)
+{
+    time_t today = (time_t)(now.wall_ms / 1000);
+    const struct tm *local = localtime(&today);
+    if (local == NULL)
+        return 0;
+    struct tm at = *local;
+    at.tm_hour = hour;
+    at.tm_min = minute;
+    at.tm_sec = 0;
+    at.tm_isdst = -1;
+    at.tm_mday += days_on;
+    struct tm first = at;
+    int64_t wall_ms = (int64_t)mktime(&first) * 1000;
+    if (days_on > 0 || wall_ms > now.wall_ms)
+        return wall_ms;
+    at.tm_mday += 1;
+    return (int64_t)mktime(&at) * 1000;
+}
+
+enum cas_err
+ask_when(struct cas_slice text, struct cas_now now, int64_t *ret_wall_ms, struct cas_why *why)
+{
+    int hour = 0, minute = 0;
+    if (cas_slice_is(text, "now")) {
+        *ret_wall_ms = now.wall_ms;
+        return CAS_OK;
+    }
+    if (cas_parse_utc(text, ret_wall_ms, NULL) == CAS_OK)
+        return CAS_OK;
+    struct cas_slice rest = text;
+    bool is_tomorrow = take_word(&rest, "tomorrow");
+    if (!is_tomorrow && !take_word(&rest, "tonight"))
+        take_word(&rest, "today");
+    if (!clock_of(rest, &hour, &minute))
+        return cas_fail(
+            why,
+            CAS_ERR_FORMAT,
+            "\"%.*s\" is no time: write now, 01:00, 'tonight 01:00', 'tomorrow 01:00' or "
+            "2026-10-15T00:00Z",
+            (int)(text.size < 80 ? text.size : 80),
+            text.data == NULL ? "" : text.data);
+    *ret_wall_ms = next_local(now, hour, minute, is_tomorrow ? 1 : 0);
+    return CAS_OK;
+}

@@ -1,0 +1,44 @@
+/* view_json.h - small steps every document takes; within view only. */
+#ifndef CONTROLLER_VIEW_VIEW_JSON_H
+#define CONTROLLER_VIEW_VIEW_JSON_H
+
+#include <jansson.h>
+
+#include "controller/view/view.h"
+
+enum {
+    VIEW_TEXT_BYTES = 512,
+    VIEW_FOLD_BYTES = 16384
+};
+
+/* A document begun: apiVersion, kind, at. NULL when memory is short. */
+json_t *view_begin(const struct view_scene *scene, const char *kind);
+/* Takes the document over, in every case. */
+CAS_CHECK enum cas_err view_finish(json_t *document, char **ret_document);
+
+void view_set_text(json_t *object, const char *key, const char *text); /* "" and NULL give null */
+void view_set_time(json_t *object, const char *key, int64_t wall_ms);  /* 0 gives null */
+void view_set_value(json_t *object, const char *key, const struct inventory_value *value);
+void view_set_count(json_t *object, const char *key, size_t count);
+/* "412" as "r-0412". */
+void view_rollout_id(uint64_t seq, char ret_id[24]);
+/* Positions folded into object[key]. */
+CAS_CHECK enum cas_err view_set_fold(json_t *object,
+                                     const char *key,
+                                     const struct inventory *inventory,
+                                     const size_t *at,
+                                     size_t n);
+/* Appends {"words","command","detail"} to a list; detail may be NULL. */
+void view_add_next(json_t *list, const char *command, const char *detail);
+int64_t view_age(const struct view_scene *scene, int64_t wall_ms); /* never below 0 */
+/* The rollout that has a step of this server under way or a slot held; NULL none; *ret_step its
+ * index. */
+const struct rollout *
+view_rollout_of(const struct view_scene *scene, uint32_t server_id, size_t *ret_step);
+json_t *view_rollout_json(const struct view_scene *scene,
+                          const struct rollout *rollout,
+                          bool *ret_attention);
+json_t *view_server_json(const struct view_scene *scene, const struct inventory_server *server);
+const char *view_fix_words(enum compliance_fix fix);
+
+#endif

@@ -1,0 +1,213 @@
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "controller/view/view_json.h"
+
+enum {
+    WHY_AUDIT_MOST = 40
+};
+
+static void
+add_line(json_t *items, const struct view_scene *scene, int64_t at_ms, const char *fmt, ...)
+    CAS_PRINTF(4, 5);
+
+static void
+add_line(json_t *items, const struct view_scene *scene, int64_t at_ms, const char *fmt, ...)
+{
+    char words[480];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(words, sizeof words, fmt, args);
+    va_end(args);
+    json_t *item = json_object();
+    view_set_time(item, "at_ms", at_ms);
+    json_t *age = at_ms == 0 ? json_null() : json_integer(view_age(scene, at_ms));
+    json_object_set_new(item, "age_ms", age);
+    view_set_text(item, "words", words);
+    json_array_append_new(items, item);
+}
+
+static void why_service(const struct view_scene *scene,
+                        const struct inventory_server *server,
+                        json_t *items,
+                        json_t *next)
+{
+    const struct inventory_live *live = &server->live;
+    switch (inventory_service_of(server, scene->now.mono_ms)) {
+    case SERVICE_UP:
+        add_line(items, scene, live->heard_ms, "in service: its last probe was good");
+        break;
+    case SERVICE_REVOKED:
+        add_line(items, scene, 0, "its agent is revoked: it can do and say nothing");
+        view_add_next(next, "casfleet agent list", "to admit it again, approve its key");
+        break;
+    case SERVICE_SILENT:
+        if (live->heard_ms == 0)
+            add_line(items, scene, 0, "approved, never heard: is its agent running?");
+        else
+            add_line(items,
+                     scene,
+                     live->heard_ms,
+                     "silent: no answer to a TICK for more than %d s; counts as down",
+                     FRESH_MS / 1000);
+        view_add_next(next,
+                      "casfleet-agent --check",
+                      "on that server: says whether it reaches the controller");
+        break;
+    case SERVICE_DRAINED:
+        add_line(items, scene, live->heard_ms, "drained by casfleet (ActiveSyncProxy inactive)");
+        break;
+    case SERVICE_MAINTENANCE:
+        add_line(items, scene, live->heard_ms, "in maintenance by others: %s", live->maintenance);
+        break;
+    case SERVICE_SICK:
+        add_line(items, scene, live->heard_ms, "probed and not good: %s", live->health_reason);
+        break;
+    case SERVICE_UNPROBED:
+        add_line(items, scene, live->heard_ms, "health not known: %s", live->health_reason);
+        break;
+    }
+    if (!live->is_journal_writable && live->heard_ms != 0)
+        add_line(items, scene, live->heard_ms, "its journal cannot be written: it will not act");
+}
+
+static void
+why_pool(const struct view_scene *scene, const struct inventory_server *server, json_t *items)
+{
+    const struct inventory_live *live = &server->live;
+    if (live->pid != 0) {
+        char age[48];
+        struct cas_text text = CAS_TEXT(age);
+        cas_text_span(&text, view_age(scene, live->start_ms));
+        add_line(items, scene, live->heard_ms, "worker %u has run for %s", live->pid, age);
+    }
+    static const enum symptom told[] = {SYMPTOM_active_requests,
+                                        SYMPTOM_close_wait,
+                                        SYMPTOM_gc_time_pct,
+                                        SYMPTOM_ports_used,
+                                        SYMPTOM_ports_total,
+                                        SYMPTOM_private_bytes};
+    for (size_t i = 0; i < CAS_COUNT(told); i++) {
+        const struct inventory_value *value = &server->value[told[i]];
+        const char *name = symptom_name(told[i]);
+        if (value->at_ms == 0)
+            continue;
+        if (value->is_known)
+            add_line(items, scene, value->at_ms, "%s %.0f", name, value->value);
+        else
+            add_line(items, scene, value->at_ms, "%s not known: %s", name, value->reason);
+    }
+    if (server->event_4227_n > 0)
+        add_line(items,
+                 scene,
+                 server->event_4227_ms,
+                 "event 4227 x%llu (ports reused too soon)",
+                 (unsigned long long)server->event_4227_n);
+    if (server->event_4231_n > 0)
+        add_line(items,
+                 scene,
+                 server->event_4231_ms,
+                 "event 4231 x%llu (no port left)",
+                 (unsigned long long)server->event_4231_n);
+}
+
+static void
+why_build(const struct view_scene *scene, const struct inventory_server *server, json_t *items)
+{
+    if (!server->has_build) {
+        add_line(items, scene, 0, "Exchange build not known: not counted as having the fix");
+        return;
+    }
+    char name[96];
+    struct cas_text text = CAS_TEXT(name);
+    compliance_name(&server->build, &text);
+    switch (compliance_has_fix(&server->build)) {
+    case COMPLIANCE_HAS:
+        add_line(items, scene, 0, "Exchange %s has the fix for KB 4456227", name);
+        break;
+    case COMPLIANCE_LACKS:
+        add_line(items, scene, 0, "Exchange %s lacks the fix for KB 4456227", name);
+        break;
+    case COMPLIANCE_UNKNOWN:
+        add_line(items, scene, 0, "Exchange %s: not known whether it has the fix", name);
+        break;
+    }
+}
+
+static void on_audit(void *context, uint64_t id, const struct store_audit *audit)
+{
+    json_t *item = json_object();
+    json_object_set_new(item, "id", json_integer((json_int_t)id));
+    view_set_time(item, "at_ms", audit->at_ms);
+    view_set_text(item, "who", audit->who);
+    view_set_text(item, "verb", audit->verb);
+    view_set_text(item, "words", audit->words);
+    json_array_insert_new(context, 0, item); /* oldest first */
+}
+
+static void add_audit(const struct view_scene *scene, json_t *document, const char *subject)
+{
+    json_t *audit = json_array();
+    struct cas_why why = {0};
+    enum cas_err err =
+        store_audit_read(scene->store, subject, WHY_AUDIT_MOST, on_audit, audit, &why);
+    view_set_text(document, "history_error", err == CAS_OK ? NULL : why.text);
+    json_object_set_new(document, "history", audit);
+}
+
+enum cas_err view_why_server(const struct view_scene *scene,
+                             const struct inventory_server *server,
+                             char **ret_document)
+{
+    json_t *document = view_begin(scene, "Why");
+    json_t *items = json_array();
+    json_t *next = json_array();
+    view_set_text(document, "what", "server");
+    view_set_text(document, "subject", server->name);
+    enum inventory_service service = inventory_service_of(server, scene->now.mono_ms);
+    view_set_text(document, "words", inventory_service_words(service));
+    why_service(scene, server, items, next);
+    why_pool(scene, server, items);
+    why_build(scene, server, items);
+    size_t step = 0;
+    const struct rollout *rollout = view_rollout_of(scene, server->id, &step);
+    if (rollout != NULL) {
+        char id[24], command[64];
+        struct cas_text text = CAS_TEXT(command);
+        view_rollout_id(rollout->seq, id);
+        const struct rollout_step *mine = &rollout->step[step];
+        add_line(items,
+                 scene,
+                 mine->reserved_ms,
+                 "%s holds a slot for it: %s %s",
+                 id,
+                 rollout_step_words(mine->state),
+                 mine->reason == REASON_NONE ? "" : rollout_reason_words(mine->reason));
+        cas_text_add(&text, "casfleet why %s", id);
+        view_add_next(next, command, NULL);
+    }
+    json_object_set_new(document, "items", items);
+    json_object_set_new(document, "next", next);
+    add_audit(scene, document, server->name);
+    return view_finish(document, ret_document);
+}
+
+enum cas_err
+view_why_rollout(const struct view_scene *scene, const struct rollout *rollout, char **ret_document)
+{
+    json_t *document = view_begin(scene, "Why");
+    char id[24];
+    view_rollout_id(rollout->seq, id);
+    view_set_text(document, "what", "rollout");
+    view_set_text(document, "subject", id);
+    view_set_text(document, "words", rollout_state_words(rollout->state));
+    bool is_attention = false;
+    json_t *whole = view_rollout_json(scene, rollout, &is_attention);
+    json_t *next = json_object_get(whole, "next");
+    json_object_set(document, "next", next);
+    json_object_del(whole, "next");
+    json_object_set_new(document, "rollout", whole);
+    json_object_set_new(document, "items", json_array());
+    add_audit(scene, document, id);
+    return view_finish(document, ret_document);
+}
