@@ -7,6 +7,7 @@
 
 enum {
     SHOWN = 60,
+    PIECE_BYTES = 4096,
     FRACTION_DIGITS = 9,
     BINARY_ID_AT = 12 /* where the record of a driver's event keeps the event's own id */
 };
@@ -49,11 +50,19 @@ struct capture_events {
     size_t text_at;        /* where its text begins in store */
     char store[CAPTURE_EVENT_TEXT];
     size_t stored;
-    enum cas_err refused; /* by a handler, with its words */
+    enum cas_err refused; /* by a handler, with its words and place */
+    size_t refused_at;    /* bytes from the event's begin */
+    size_t stop_line, stop_column;
     char words[CAS_WHY_BYTES];
 };
 
 /* ---- what handlers do ---- */
+
+static void note_place(struct capture_events *events)
+{
+    events->stop_line = (size_t)XML_GetCurrentLineNumber(events->parser);
+    events->stop_column = (size_t)XML_GetCurrentColumnNumber(events->parser) + 1;
+}
 
 static void
 refuse(struct capture_events *events, enum cas_err err, const char *what, struct cas_slice value)
@@ -61,6 +70,8 @@ refuse(struct capture_events *events, enum cas_err err, const char *what, struct
     if (events->refused != CAS_OK)
         return;
     events->refused = err;
+    events->refused_at = (size_t)XML_GetCurrentByteIndex(events->parser);
+    note_place(events);
     struct cas_text words = CAS_TEXT(events->words);
     cas_text_clear(&words);
     int size = (int)(value.size > SHOWN ? SHOWN : value.size);
@@ -465,8 +476,8 @@ static enum cas_err refuse_here(const struct capture_events *events,
                                 const char *words,
                                 struct cas_why *why)
 {
-    size_t line = (size_t)XML_GetCurrentLineNumber(events->parser);
-    size_t column = (size_t)XML_GetCurrentColumnNumber(events->parser) + 1;
+    size_t line = events->stop_line;
+    size_t column = events->stop_column;
     if (line == 1)
         column += events->at - events->line_at;
     return cas_fail(why,
@@ -513,6 +524,8 @@ static size_t dealt_with(const struct capture_events *events, enum XML_Error err
     default:
         break;
     }
+    if (events->refused != CAS_OK)
+        return events->refused_at > 0 ? events->refused_at : 1;
     XML_Index index = XML_GetCurrentByteIndex(events->parser);
     size_t used = index > 0 ? (size_t)index : 0;
     if (events->is_done)
@@ -537,10 +550,18 @@ static enum cas_err parse_event(struct capture_events *events, struct cas_why *w
     size_t left = bytes.size - events->at;
     size_t size = left > CAPTURE_EVENT_BYTES ? CAPTURE_EVENT_BYTES : left;
     begin_event(events);
-    enum XML_Status status =
-        XML_Parse(events->parser, bytes.data + events->at, (int)size, size == left);
-    enum XML_Error error =
-        status == XML_STATUS_OK ? XML_ERROR_NONE : XML_GetErrorCode(events->parser);
+    /* In small pieces: the parser copies what it is given, and most events are short. */
+    enum XML_Error error = XML_ERROR_NONE;
+    for (size_t fed = 0; fed < size && error == XML_ERROR_NONE; fed += PIECE_BYTES) {
+        size_t piece = size - fed < PIECE_BYTES ? size - fed : PIECE_BYTES;
+        if (XML_Parse(events->parser,
+                      bytes.data + events->at + fed,
+                      (int)piece,
+                      fed + piece == left) != XML_STATUS_OK)
+            error = XML_GetErrorCode(events->parser);
+    }
+    if (events->refused == CAS_OK)
+        note_place(events);
     size_t end = events->at + dealt_with(events, error, size);
 
     enum cas_err err = CAS_OK;

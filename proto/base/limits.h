@@ -73,7 +73,7 @@ enum {
     CAPTURE_EVENT_DEPTH = 8,     /* nested elements in it */
     CAPTURE_EVENT_DATA = 64,     /* Data values kept of it */
     CAPTURE_EVENT_TEXT = 16384,  /* bytes kept of all of them */
-    CAPTURE_EVENT_BINARY = 256,
+    CAPTURE_EVENT_BINARY = 512,
     CAPTURE_SECTIONS = 8,     /* nested [sections] of appcmd's text form */
     CAPTURE_PATH_BYTES = 128, /* recycling.periodicRestart.time */
     CAPTURE_PORT_RANGES = 64, /* excluded port ranges */
