@@ -1,0 +1,176 @@
+#include <string.h>
+
+#include "agent/agent_loop_state.h"
+#include "proto/base/log.h"
+
+enum {
+    REPORT_GAP_MS = 100,    /* between reports of a backlog: well below PEER_RATE_PER_S */
+    REPORT_WAIT_MS = 10000, /* for its ACK, then it is sent again */
+    EVENTS_ROUNDS = 4       /* of HOST_EVENTS, in one tick */
+};
+
+/* ---- samples, events, facts ---- */
+
+static enum cas_err
+sink(void *context, enum entry_kind kind, int64_t at_ms, struct cas_slice body, struct cas_why *why)
+{
+    struct agent *agent = context;
+    uint64_t seq = 0;
+    enum cas_err err = outbox_add(agent->outbox, kind, at_ms, body, &seq, why);
+    agent->is_sink_spoilt = agent->is_sink_spoilt || err != CAS_OK;
+    return err;
+}
+
+/* A full disk is told once, and what it cost when it is over. */
+static void outbox_failed(struct agent *agent, enum cas_err err, const struct cas_why *why)
+{
+    if (!agent->is_outbox_failing)
+        log_event(err == CAS_ERR_FULL ? EVENT_DISK_FULL : EVENT_OUTBOX_FAILED,
+                  "%s; samples are dropped and counted",
+                  why->text);
+    agent->is_outbox_failing = true;
+    agent->writable_ms = agent->now.mono_ms;
+}
+
+static enum cas_err loss_tell(struct agent *agent, struct cas_why *why)
+{
+    uint8_t bytes[WIRE_BODY_BYTES];
+    size_t size = 0;
+    struct record_event event = {.id = EVENT_DISK_FULL,
+                                 .provider = cas_slice_of("casfleet"),
+                                 .count = agent->samples_lost,
+                                 .has_text = true,
+                                 .text = cas_slice_of("samples not kept: the disk was full")};
+    enum cas_err err = record_encode(RECORD_event, &event, bytes, sizeof bytes, &size, why);
+    if (err != CAS_OK)
+        return err;
+    return sink(agent,
+                ENTRY_EVENT,
+                agent->now.wall_ms,
+                (struct cas_slice){(const char *)bytes, size},
+                why);
+}
+
+/* A host that cannot be asked now is no reason to lose the sample beside it: only the outbox's
+ * errors count. */
+static enum cas_err host_err(const struct agent *agent, enum cas_err err)
+{
+    return agent->is_sink_spoilt ? err : CAS_OK;
+}
+
+static enum cas_err
+events_collect(struct agent *agent, char bookmark[REASON_BYTES], struct cas_why *why)
+{
+    bool is_more = true;
+    for (int round = 0; is_more && round < EVENTS_ROUNDS; round++) {
+        enum cas_err err = symptom_events(agent->host,
+                                          agent->now,
+                                          &agent->plan,
+                                          sink,
+                                          agent,
+                                          bookmark,
+                                          &is_more,
+                                          why);
+        if (err != CAS_OK)
+            return host_err(agent, err);
+    }
+    return CAS_OK;
+}
+
+/* Everything due goes into one commit; the bookmark follows it, so that a crash between the two
+ * tells events twice rather than never. */
+void agent_collect(struct agent *agent, unsigned due)
+{
+    struct cas_why why = {.text = ""};
+    char bookmark[REASON_BYTES];
+    memcpy(bookmark, agent->bookmark, sizeof bookmark);
+    uint64_t high = outbox_high(agent->outbox);
+    bool is_read = false;
+    size_t n = 0;
+    agent->is_sink_spoilt = false;
+    enum cas_err err = outbox_begin(agent->outbox, &why);
+    if (err == CAS_OK && agent->samples_lost > 0)
+        err = loss_tell(agent, &why);
+    if (err == CAS_OK && (due & SYMPTOM_DUE_SAMPLE) != 0)
+        err = symptom_sample(agent->host,
+                             agent->now,
+                             agent->pool[0],
+                             sink,
+                             agent,
+                             &is_read,
+                             &n,
+                             &why);
+    if (err == CAS_OK && (due & SYMPTOM_DUE_FACTS) != 0)
+        err =
+            host_err(agent,
+                     symptom_facts(agent->host, agent->now, &agent->facts, sink, agent, &n, &why));
+    if (err == CAS_OK && (due & SYMPTOM_DUE_EVENTS) != 0)
+        err = events_collect(agent, bookmark, &why);
+    bool is_empty = outbox_high(agent->outbox) == high;
+    enum cas_err done = outbox_commit(agent->outbox, err == CAS_OK ? &why : NULL);
+    err = err == CAS_OK ? done : err;
+    symptom_plan_done(&agent->plan, due, agent->now);
+    if (err != CAS_OK) {
+        memset(&agent->facts, 0, sizeof agent->facts);
+        agent->samples_lost += (due & SYMPTOM_DUE_SAMPLE) != 0 ? 1 : 0;
+        agent->counts.samples_dropped += (due & SYMPTOM_DUE_SAMPLE) != 0 ? 1 : 0;
+        outbox_failed(agent, err, &why);
+        return;
+    }
+    if (agent->is_outbox_failing && !is_empty) {
+        log_event(EVENT_DISK_BACK,
+                  "%llu samples were lost",
+                  (unsigned long long)agent->samples_lost);
+        agent->is_outbox_failing = false;
+        agent->writable_ms = agent->now.mono_ms;
+    }
+    if (!is_empty)
+        agent->samples_lost = 0;
+    if (strcmp(bookmark, agent->bookmark) != 0) {
+        memcpy(agent->bookmark, bookmark, sizeof bookmark);
+        if (!is_empty && ledger_note_set(agent->ledger, AGENT_BOOKMARK, bookmark, &why) != CAS_OK)
+            agent->writable_ms = agent->now.mono_ms;
+    }
+}
+
+/* ---- reports ---- */
+
+void agent_report(struct agent *agent)
+{
+    struct cas_why why = {.text = ""};
+    struct record_entry *entry = NULL;
+    size_t entry_n = 0;
+    cas_arena_clear(agent->arena);
+    enum cas_err err = outbox_read(agent->outbox, 0, agent->arena, &entry, &entry_n, &why);
+    if (err != CAS_OK) {
+        log_event(EVENT_OUTBOX_FAILED, "%s", why.text);
+        agent->report_not_before_ms = agent->now.mono_ms + REPORT_WAIT_MS;
+        return;
+    }
+    agent->is_report_due = entry_n == WIRE_REPORT_RECORDS;
+    if (entry_n == 0)
+        return;
+    struct message message = {.type = MESSAGE_report};
+    memcpy(message.as.report.spool_id, outbox_spool_id(agent->outbox), CAS_ID_BYTES);
+    message.as.report.first_seq = entry[0].seq;
+    message.as.report.entries = entry;
+    message.as.report.entries_n = entry_n;
+    agent->is_in_flight = true;
+    agent->in_flight_upto = entry[entry_n - 1].seq;
+    agent->is_report_due =
+        agent->is_report_due || agent->in_flight_upto < outbox_high(agent->outbox);
+    agent->report_sent_ms = agent->now.mono_ms;
+    agent->report_not_before_ms = agent->now.mono_ms + REPORT_GAP_MS;
+    agent->counts.reports++;
+    agent_send_message(agent, &message);
+}
+
+/* The instant a report may go; INT64_MAX when nothing waits or nobody listens. */
+int64_t agent_report_at_ms(const struct agent *agent)
+{
+    if (!agent->is_welcome)
+        return INT64_MAX;
+    if (agent->is_in_flight)
+        return agent->report_sent_ms + REPORT_WAIT_MS;
+    return agent->is_report_due ? agent->report_not_before_ms : INT64_MAX;
+}
