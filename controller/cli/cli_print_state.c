@@ -1,0 +1,314 @@
+#include <string.h>
+
+#include "controller/cli/cli_json.h"
+
+enum {
+    MINUTE_MS = 60000
+};
+
+static void status_class(FILE *out, const json_t *document, const char *name, const char *words)
+{
+    size_t i = 0, total = 0, shown = 0;
+    const json_t *item = NULL;
+    json_array_foreach(json_object_get(document, "items"), i, item)
+    {
+        if (strcmp(cli_text(item, "class"), name) == 0)
+            total += (size_t)cli_int(item, "n");
+    }
+    json_array_foreach(json_object_get(document, "items"), i, item)
+    {
+        if (strcmp(cli_text(item, "class"), name) != 0)
+            continue;
+        char head[40] = "";
+        struct cas_text text = CAS_TEXT(head);
+        if (shown++ == 0)
+            cas_text_add(&text, "%3zu %s", total, words);
+        fprintf(out,
+                "%-15s %-22s %-40s %s\n",
+                head,
+                cli_text(item, "servers"),
+                cli_text(item, "words"),
+                cli_text(item, "detail"));
+    }
+}
+
+static void status_head(FILE *out, const json_t *document)
+{
+    char line[240], span[48] = "";
+    struct cas_text text = CAS_TEXT(line), span_text = CAS_TEXT(span);
+    cli_add_clock(&text, cli_int(document, "at_ms"), CLI_CLOCK_ZONED);
+    int64_t servers = cli_int(document, "servers"), sites = cli_int(document, "sites");
+    cas_text_add(&text,
+                 "   %lld server%s, %lld site%s",
+                 (long long)servers,
+                 servers == 1 ? "" : "s",
+                 (long long)sites,
+                 sites == 1 ? "" : "s");
+    int64_t oldest_ms = cli_int(document, "oldest_age_ms");
+    int64_t bound_ms = oldest_ms < MINUTE_MS ? MINUTE_MS : oldest_ms;
+    if (oldest_ms < MINUTE_MS)
+        cas_text_add(&span_text, "60 s");
+    else
+        cas_text_span(&span_text, bound_ms);
+    if (servers > 0)
+        cas_text_add(&text,
+                     "   every number is %s %s old unless marked",
+                     oldest_ms < MINUTE_MS ? "under" : "at most",
+                     span);
+    fprintf(out, "%s\n\n", line);
+}
+
+static void status_rollouts(FILE *out, const json_t *document)
+{
+    size_t i = 0;
+    const json_t *rollout = NULL;
+    json_array_foreach(json_object_get(document, "rollouts"), i, rollout)
+    {
+        char line[320];
+        struct cas_text text = CAS_TEXT(line);
+        cli_rollout_head(&text, rollout);
+        fprintf(out, "%-9s%s\n", i == 0 ? "Now" : "", line);
+    }
+    if (i == 0)
+        fprintf(out, "Now      nothing runs, nothing is scheduled\n");
+}
+
+void cli_print_status(FILE *out, const json_t *document, bool is_wide)
+{
+    (void)is_wide;
+    status_head(out, document);
+    status_class(out, document, "need", "need you");
+    status_class(out, document, "watch", "on watch");
+    status_class(out, document, "maintenance", "maintenance");
+    if (cli_int(document, "under_way") > 0)
+        fprintf(out, "%3lld under way\n", (long long)cli_int(document, "under_way"));
+    fprintf(out, "%3lld healthy\n\n", (long long)cli_int(document, "healthy"));
+    const json_t *recent = json_object_get(document, "recent");
+    fprintf(out,
+            "%lld h     %lld recycles: %lld proved, %lld failed.   %lld more by Exchange itself or "
+            "by hand\n",
+            (long long)cli_int(recent, "hours"),
+            (long long)cli_int(recent, "recycles"),
+            (long long)cli_int(recent, "proved"),
+            (long long)cli_int(recent, "failed"),
+            (long long)cli_int(recent, "by_others"));
+    status_rollouts(out, document);
+    if (cli_int(document, "waiting") > 0)
+        fprintf(out,
+                "Waiting  %lld keys wait for approval\n",
+                (long long)cli_int(document, "waiting"));
+    if (json_array_size(json_object_get(document, "next")) > 0)
+        fprintf(out, "\n");
+    cli_print_next(out, document, "First");
+}
+
+static void patch_unknown(FILE *out, const json_t *group)
+{
+    size_t i = 0;
+    const json_t *server = NULL;
+    json_array_foreach(json_object_get(group, "unknown_servers"), i, server)
+        fprintf(out,
+                "%s%s: %s",
+                i == 0 ? "    " : "; ",
+                cli_text(server, "server"),
+                cli_text(server, "words"));
+}
+
+static void patch_row(FILE *out, const json_t *row, const char *name)
+{
+    long long servers = cli_int(row, "servers"), lacks = cli_int(row, "lacks");
+    long long has = cli_int(row, "has");
+    char lack_text[32], have_text[32];
+    struct cas_text lack = CAS_TEXT(lack_text), have = CAS_TEXT(have_text);
+    cas_text_add(&lack, "%lld", lacks);
+    cas_text_add(&have, "%lld", has);
+    if (strcmp(name, "all") == 0 && servers > 0) {
+        cas_text_add(&lack, " (%lld %%)", (200 * lacks / servers + 1) / 2);
+        cas_text_add(&have, " (%lld %%)", (200 * has / servers + 1) / 2);
+    }
+    fprintf(out,
+            "%-12s %8lld %12s %12s %10lld",
+            name,
+            servers,
+            lack_text,
+            have_text,
+            (long long)cli_int(row, "unknown"));
+}
+
+void cli_print_patch(FILE *out, const json_t *document, bool is_wide)
+{
+    const json_t *below = json_object_get(document, "below");
+    fprintf(out,
+            "Below %s (%s).   KB 4456227 is fixed in Exchange 2016 CU11 (15.1.1591.10) and later.  "
+            " Read from "
+            "ExSetup.exe on each server.\n",
+            cli_text(below, "name"),
+            cli_text(below, "build"));
+    fprintf(out, "%-12s %8s %12s %12s %10s\n", "", "servers", "lack it", "have it", "not known");
+    size_t i = 0;
+    const json_t *group = NULL;
+    json_array_foreach(json_object_get(document, "items"), i, group)
+    {
+        patch_row(out, group, cli_text(group, "group"));
+        patch_unknown(out, group);
+        fprintf(out, "\n");
+        const char *lacking = cli_text(group, "lacking");
+        if (lacking[0] != '\0')
+            fprintf(out, "%-12s lack it: %s\n", "", lacking);
+    }
+    patch_row(out, json_object_get(document, "total"), "all");
+    fprintf(out, "    not known is not compliant\n");
+    json_array_foreach(json_object_get(document, "stale"), i, group)
+    {
+        char span[40];
+        struct cas_text text = CAS_TEXT(span);
+        cas_text_span(&text, cli_int(group, "age_ms"));
+        fprintf(out, "%s counted from what it said %s ago\n", cli_text(group, "server"), span);
+    }
+    const json_t *build = NULL;
+    if (is_wide)
+        fprintf(out, "\nBuilds\n");
+    json_array_foreach(json_object_get(document, "by_build"), i, build)
+    {
+        if (is_wide)
+            fprintf(out,
+                    "  %-16s %-28s %4lld   %s the fix\n",
+                    cli_text(build, "build"),
+                    cli_text(build, "name"),
+                    (long long)cli_int(build, "n"),
+                    cli_text(build, "fix"));
+    }
+}
+
+static void symptom_line(FILE *out, const json_t *symptom)
+{
+    char value[96], age[48] = "";
+    struct cas_text text = CAS_TEXT(value), age_text = CAS_TEXT(age);
+    const char *unit = cli_text(symptom, "unit");
+    if (cli_is_null(symptom, "value"))
+        cas_text_add(&text, "not known: %s", cli_text(symptom, "reason"));
+    else if (strcmp(unit, "bytes") == 0)
+        cli_add_bytes(&text, cli_real(symptom, "value"));
+    else if (strcmp(unit, "ms") == 0)
+        cas_text_span(&text, (int64_t)cli_real(symptom, "value"));
+    else if (strcmp(unit, "count") == 0)
+        cas_text_add(&text, "%.0f", cli_real(symptom, "value"));
+    else
+        cas_text_add(&text, "%.1f %s", cli_real(symptom, "value"), unit);
+    if (!cli_is_null(symptom, "age_ms")) {
+        cas_text_span(&age_text, cli_int(symptom, "age_ms"));
+        cas_text_add(&age_text, " old");
+    }
+    fprintf(out, "  %-20s %-28s %s\n", cli_text(symptom, "name"), value, age);
+}
+
+static void server_history(FILE *out, const json_t *list)
+{
+    size_t i = 0;
+    const json_t *row = NULL;
+    json_array_foreach(list, i, row)
+    {
+        char when[64];
+        struct cas_text text = CAS_TEXT(when);
+        cli_add_clock(&text, cli_int(row, "at_ms"), CLI_CLOCK_DAY);
+        fprintf(out,
+                "  %-20s %-12s %-16s %s\n",
+                when,
+                cli_text(row, "who"),
+                cli_text(row, "verb"),
+                cli_text(row, "words"));
+    }
+}
+
+static void server_one(FILE *out, const json_t *server)
+{
+    const char *site = cli_text(server, "site");
+    const char *update = cli_text(server, "update");
+    fprintf(out,
+            "%s   %s   %s   Exchange %s %s   %s\n",
+            cli_text(server, "name"),
+            site[0] == '\0' ? "(no site)" : site,
+            cli_text(server, "state"),
+            update[0] == '\0' ? "build not known" : update,
+            cli_text(server, "build"),
+            cli_text(server, "rollout"));
+    fprintf(out,
+            "  agent %s   key %s   approved by %s\n",
+            cli_text(server, "agent_ver"),
+            cli_text(server, "fingerprint"),
+            cli_text(server, "approved_by"));
+    if (!cli_is_null(server, "health_reason"))
+        fprintf(out, "  health: %s\n", cli_text(server, "health_reason"));
+    if (!cli_is_null(server, "maintenance"))
+        fprintf(out, "  maintenance: %s\n", cli_text(server, "maintenance"));
+    size_t i = 0;
+    const json_t *row = NULL;
+    fprintf(out, "Symptoms\n");
+    json_array_foreach(json_object_get(server, "symptoms"), i, row) symptom_line(out, row);
+    fprintf(out, "Facts\n");
+    json_array_foreach(json_object_get(server, "facts"), i, row)
+    {
+        bool is_known = !cli_is_null(row, "value");
+        fprintf(out,
+                "  %-20s %s%s\n",
+                cli_text(row, "key"),
+                is_known ? "" : "not known: ",
+                cli_text(row, is_known ? "value" : "reason"));
+    }
+    json_array_foreach(json_object_get(server, "events"), i, row)
+    {
+        if (cli_int(row, "n") > 0)
+            fprintf(out,
+                    "Event %lld x%lld\n",
+                    (long long)cli_int(row, "id"),
+                    (long long)cli_int(row, "n"));
+    }
+    fprintf(out, "History, newest first\n");
+    server_history(out, json_object_get(server, "audit"));
+}
+
+void cli_print_server(FILE *out, const json_t *document, bool is_wide)
+{
+    (void)is_wide;
+    size_t i = 0;
+    const json_t *server = NULL;
+    json_array_foreach(json_object_get(document, "items"), i, server)
+    {
+        if (i > 0)
+            fprintf(out, "\n");
+        server_one(out, server);
+    }
+}
+
+static void why_history(FILE *out, const json_t *document)
+{
+    const json_t *history = json_object_get(document, "history");
+    if (json_array_size(history) == 0)
+        return;
+    fprintf(out, "History\n");
+    server_history(out, history);
+}
+
+void cli_print_why(FILE *out, const json_t *document, bool is_wide)
+{
+    const json_t *rollout = json_object_get(document, "rollout");
+    if (rollout != NULL) {
+        cli_print_rollout(out, rollout, is_wide);
+    } else {
+        fprintf(out, "%s is %s\n", cli_text(document, "subject"), cli_text(document, "words"));
+    }
+    size_t i = 0;
+    const json_t *item = NULL;
+    json_array_foreach(json_object_get(document, "items"), i, item)
+    {
+        char age[64] = "";
+        struct cas_text text = CAS_TEXT(age);
+        if (!cli_is_null(item, "age_ms")) {
+            cas_text_span(&text, cli_int(item, "age_ms"));
+            cas_text_add(&text, " ago");
+        }
+        fprintf(out, "  %-16s %s\n", age, cli_text(item, "words"));
+    }
+    why_history(out, document);
+    cli_print_next(out, document, rollout == NULL ? "Next" : "Choose");
+}
