@@ -60,7 +60,9 @@ static enum cas_err sim_read(struct host *host,
     sim_load(&sim->settings, &sim->memory, now_ms, &load);
     sim_values(&sim->settings, &load, now_ms, value);
     value[SYMPTOM_workers] = load.is_overlapped ? 2 : 1;
-    value[SYMPTOM_worker_age] = (double)(now.wall_ms - worker->start_wall_ms);
+    int64_t age_ms = now.wall_ms - worker->start_wall_ms;
+    value[SYMPTOM_worker_age] =
+        age_ms == -1 ? 0 : (double)age_ms; /* -1: started this very instant */
     sim_event_counts(sim, now_ms, &value[SYMPTOM_events_4227], &value[SYMPTOM_events_4231]);
 
     size_t n = 0;

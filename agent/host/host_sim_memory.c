@@ -38,9 +38,10 @@ static void worker_push(struct sim_memory *memory, const struct host_sim_effect 
                 (SIM_WORKERS - 1) * sizeof memory->worker[0]);
         memory->worker_n--;
     }
+    /* A process starts after the call that asked for it, also where time stands still. */
     memory->worker[memory->worker_n++] = (struct sim_worker){
         .pid = effect->pid_after,
-        .start_wall_ms = effect->at_ms,
+        .start_wall_ms = effect->at_ms + 1,
         .since_ms = effect->model_ms,
         .until_ms = INT64_MAX,
         .is_sick = strcmp(effect->outcome, "sick") == 0,

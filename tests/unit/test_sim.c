@@ -125,7 +125,7 @@ TEST(sim, a_recycle_overlaps_two_workers_for_ninety_seconds)
     EXPECT_UINT_EQ(2, during.worker_n);
     EXPECT_UINT_EQ(newest(&before), during.worker[0].pid);
     EXPECT_TRUE(during.worker[1].pid != during.worker[0].pid);
-    EXPECT_INT_EQ(start_ms + MINUTE, during.worker[1].start_ms);
+    EXPECT_INT_EQ(start_ms + MINUTE + 1, during.worker[1].start_ms); /* after the call */
     EXPECT_TRUE(during.worker[1].start_ms > during.worker[0].start_ms);
     EXPECT_NEAR(2, value_of(host, at(MINUTE + 89999), SYMPTOM_workers), 0);
 
@@ -271,8 +271,13 @@ TEST(sim, events_come_once_each_and_in_order)
     CAS_AUTO(host) host = opened(&settings, at(0));
     begin(host, at(HOUR), VERB_recycle);
     struct cas_now now = at(2 * HOUR);
-
     struct host_event all[HOST_EVENTS];
+    char early[REASON_BYTES] = "";
+    size_t early_n = events_of(host, at(HOUR), early, HOST_EVENTS, all);
+    EXPECT_UINT_EQ(1, count_id(all, early_n, 5079)); /* at its very instant */
+    early_n = events_of(host, at(HOUR), early, HOST_EVENTS, all);
+    EXPECT_UINT_EQ(0, early_n);
+
     char bookmark[REASON_BYTES] = "";
     size_t all_n = events_of(host, now, bookmark, HOST_EVENTS, all);
     EXPECT_TRUE(all_n > 5 && all_n < HOST_EVENTS);
@@ -524,12 +529,14 @@ TEST(sim, a_killed_agent_finds_its_server_as_the_act_left_it)
             host->ops->read(host, at(MINUTE + 20 * SECOND), POOL, reading, WIRE_READINGS, &n, NULL),
             NULL);
         EXPECT_NEAR(2, value_of(host, at(MINUTE + 20 * SECOND), SYMPTOM_workers), 0);
-        EXPECT_NEAR(20 * SECOND, value_of(host, at(MINUTE + 20 * SECOND), SYMPTOM_worker_age), 0);
+        EXPECT_NEAR(20 * SECOND - 1,
+                    value_of(host, at(MINUTE + 20 * SECOND), SYMPTOM_worker_age),
+                    0);
         if (round < 2)
             continue;
         struct host_pool pool = pool_of(host, at(2 * MINUTE));
         pid = newest(&pool);
-        EXPECT_INT_EQ(start_ms + MINUTE, pool.worker[pool.worker_n - 1].start_ms);
+        EXPECT_INT_EQ(start_ms + MINUTE + 1, pool.worker[pool.worker_n - 1].start_ms);
         EXPECT_INT_EQ(HEALTH_GOOD, pool.health);
     }
     free(old);
@@ -538,6 +545,34 @@ TEST(sim, a_killed_agent_finds_its_server_as_the_act_left_it)
     struct host_pool pool = pool_of(again, at(3 * MINUTE));
     EXPECT_UINT_EQ(pid, newest(&pool));
     EXPECT_UINT_EQ(1, lines_with(settings.effects, "\"effect\":\"in\""));
+}
+
+/* Why: an effect read back twice would be a recycle that never was.
+ * How: the log's last line is a new worker; the state file has it already. */
+TEST(sim, a_state_that_is_up_to_date_takes_nothing_from_the_log_again)
+{
+    struct host_sim_settings settings = on_disk();
+    CAS_AUTO(host) host = opened(&settings, at(0));
+    EXPECT_OK(host_sim_kill_worker(host, at(MINUTE), NULL), NULL);
+    struct host_pool before = pool_of(host, at(MINUTE + SECOND));
+    CAS_AUTO(host) again = opened(&settings, at(MINUTE + SECOND));
+    struct host_pool after = pool_of(again, at(MINUTE + SECOND));
+    EXPECT_UINT_EQ(2, after.worker_n);
+    EXPECT_BYTES_EQ(before.worker, after.worker, sizeof after.worker);
+}
+
+/* Why: the wall clock may be set back while the agent is down; the server does not grow younger. */
+TEST(sim, a_wall_clock_set_back_between_two_agents_turns_nothing_back)
+{
+    struct host_sim_settings settings = on_disk();
+    host_free(opened(&settings, at(0)));
+    struct cas_now earlier = {start_ms - DAY, 5000};
+    CAS_AUTO(host) host = opened(&settings, earlier);
+    earlier.mono_ms += 59 * MINUTE;
+    EXPECT_NEAR(2400, value_of(host, earlier, SYMPTOM_stranded_requests), 1);
+    struct cas_now later = {start_ms + 20000 * (int64_t)DAY, 5000};
+    CAS_AUTO(host) ahead = opened(&settings, later);
+    EXPECT_NEAR(2400 + 30 * 240, value_of(ahead, later, SYMPTOM_stranded_requests), 250);
 }
 
 /* Why: power may fail in the middle of a line; half a line is no effect, and no reason to stop. */
@@ -661,7 +696,7 @@ TEST(sim, speed_hurries_the_model_and_not_the_stamps)
     begin(host, at(25 * MINUTE), VERB_recycle);
     struct host_pool pool = pool_of(host, at(25 * MINUTE + 1499));
     EXPECT_UINT_EQ(2, pool.worker_n);
-    EXPECT_INT_EQ(start_ms + 25 * MINUTE, pool.worker[1].start_ms);
+    EXPECT_INT_EQ(start_ms + 25 * MINUTE + 1, pool.worker[1].start_ms);
     EXPECT_UINT_EQ(1, pool_of(host, at(25 * MINUTE + 1500)).worker_n);
     struct host_event event[HOST_EVENTS];
     char bookmark[REASON_BYTES] = "";
