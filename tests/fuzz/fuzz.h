@@ -1,6 +1,7 @@
 /* fuzz.h - what does a fuzz target look like?
  *
- * One function that takes any bytes and may not crash, leak or hang; libFuzzer, or fuzz_replay_main, calls it. */
+ * One function that takes any bytes and may not crash, leak or hang; libFuzzer, or
+ * fuzz_replay_main, calls it. */
 #ifndef TESTS_FUZZ_FUZZ_H
 #define TESTS_FUZZ_FUZZ_H
 
