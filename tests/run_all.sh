@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Every test, in the order in which a mistake is found soonest. One stage by name: tests/run_all.sh unit
+#   CASFLEET_LONG=1   adds the long sweeps      CASFLEET_FUZZ_S=60   seconds for each fuzz target
+set -euo pipefail
+cd "$(dirname "$0")/.."
+fuzz_s=${CASFLEET_FUZZ_S:-60}
+[ -z "${CASFLEET_LONG:-}" ] || fuzz_s=$((fuzz_s * 10))
+stages=${*:-"unit clang e2e demo mutants fuzz"}
+
+build() {
+  mkdir -p build
+  if ! { [ -f "build/$1/build.ninja" ] || cmake --preset "$1"; } >"build/$1.log" 2>&1 ||
+     ! cmake --build --preset "$1" >>"build/$1.log" 2>&1; then
+    tail -n 60 "build/$1.log" >&2
+    echo "building $1 failed; all of it: build/$1.log" >&2
+    return 1
+  fi
+}
+
+# Unit, property, story and tidy tests under ASan and UBSan; every kept fuzz input.
+stage_unit() {
+  build debug
+  ctest --test-dir build/debug --output-on-failure -j 2
+}
+
+# The same sources by the other compiler, warnings as errors.
+stage_clang() { build clang; }
+
+# Real processes, hostile peers, kills.
+stage_e2e() {
+  build failpoints
+  CASFLEET_BIN=$PWD/build/failpoints /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/e2e
+}
+
+# What ./quickstart.sh shows, checked by its own exit code.
+stage_demo() {
+  build release
+  ./tests/e2e/demo.sh >build/demo.log 2>&1 || { tail -n 60 build/demo.log; return 1; }
+  grep '^verified' build/demo.log
+}
+
+# Planted mistakes must be found.
+stage_mutants() { tests/mutants.sh; }
+
+# Each target for a while, two at a time, beginning with all inputs kept.
+stage_fuzz() {
+  build fuzz
+  local work target
+  work=$(mktemp -d)
+  for target in tests/fuzz/fuzz_*.c; do
+    target=$(basename "$target" .c)
+    [ "$target" = fuzz_replay_main ] || echo "${target#fuzz_}"
+  done | xargs -P 2 -I{} tests/fuzz/fuzz_one.sh {} "$fuzz_s" "$work"
+  rm -rf "$work"
+}
+
+for stage in $stages; do
+  began=$SECONDS
+  printf '\n== %s\n' "$stage"
+  "stage_$stage" || { echo "== $stage FAILED after $((SECONDS - began)) s"; exit 1; }
+  printf '== %s passed in %d s\n' "$stage" $((SECONDS - began))
+done
