@@ -363,6 +363,8 @@ TEST(base, clean_text_is_utf8_without_controls)
         "\xe2\x28\xac",
         "\xc0\xaf", /* overlong */
         "\xe0\x80\xaf",
+        "\xe0\x82\xac", /* overlong, of something printable */
+        "\xf0\x82\x82\xac",
         "\xf0\x80\x80\xaf",
         "\xed\xa0\x80",     /* surrogate */
         "\xf4\x90\x80\x80", /* beyond U+10FFFF */
