@@ -110,14 +110,9 @@ void journal_db_undo(struct sqlite3 *db)
         (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
 }
 
-enum cas_err journal_db_fold(struct sqlite3 *db, bool is_cut, struct cas_why *why)
+enum cas_err journal_db_fold(struct sqlite3 *db, struct cas_why *why)
 {
-    int result =
-        sqlite3_wal_checkpoint_v2(db,
-                                  NULL,
-                                  is_cut ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_FULL,
-                                  NULL,
-                                  NULL);
+    int result = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_FULL, NULL, NULL);
     return result == SQLITE_OK ? CAS_OK : journal_db_fail(db, result, "fold the log back", why);
 }
 

@@ -44,8 +44,8 @@ CAS_CHECK enum cas_err
 journal_db_number(struct sqlite3 *db, const char *sql, int64_t *ret_value, struct cas_why *why);
 /* Rolls back when a transaction is open; never fails. */
 void journal_db_undo(struct sqlite3 *db);
-/* Folds the log back into the file; is_cut: and cuts it to nothing, giving its space back. */
-CAS_CHECK enum cas_err journal_db_fold(struct sqlite3 *db, bool is_cut, struct cas_why *why);
+/* Folds the log back into the file: the next write goes over the log's beginning. */
+CAS_CHECK enum cas_err journal_db_fold(struct sqlite3 *db, struct cas_why *why);
 /* SQLite's result as an error of ours, with its words. */
 enum cas_err journal_db_fail(struct sqlite3 *db, int result, const char *what, struct cas_why *why);
 

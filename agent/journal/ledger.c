@@ -9,11 +9,12 @@
 
 enum {
     CACHE_KIB = 96,
-    /* The reserve: that many bytes of log and of free pages in the file are on disk before an
-     * INTENT is written. An outcome dirties at most a dozen pages: row, two indexes, the head, and
-     * what they split into. */
-    RESERVE_BYTES = 64 * 1024,
-    LOG_BYTES = 128 * 1024,
+    /* The reserve, on disk before an INTENT is written: LOG_BYTES of log, which the next writes go
+     * over, and as many free pages in the file. An outcome dirties at most a dozen pages of 4 KiB:
+     * row, two indexes, the head, and what they split into. PROBE_BYTES is what must be free beside
+     * it: a full disk shows before the reserve is needed. */
+    LOG_BYTES = 72 * 1024,
+    PROBE_BYTES = 128 * 1024,
     EVICT_ROLLOUTS = 16 /* groups dropped at most in one write */
 };
 
@@ -294,26 +295,25 @@ ledger_find(struct ledger *ledger, const uint8_t cmd_id[CAS_ID_BYTES], struct le
     return CAS_OK;
 }
 
-/* Gives the log's space back and takes it again with fresh content, so that a full disk shows now;
- * afterwards the log is long enough, and folded, so that the next writes go over its beginning, and
- * as many pages of the file are free. */
+/* Writes more than the log holds, so that a full disk shows now while the reserve stays; afterwards
+ * everything is folded, the log begins anew and is cut to LOG_BYTES at the next write, and the
+ * pages used are free. */
 static enum cas_err reserve_take(struct ledger *ledger, struct cas_why *why)
 {
-    enum cas_err err = journal_db_fold(ledger->db, true, why);
-    if (err != CAS_OK)
-        return err;
     char sql[64];
     struct cas_text text = CAS_TEXT(sql);
-    cas_text_add(&text, "INSERT INTO reserve VALUES (randomblob(%d))", (int)RESERVE_BYTES);
-    err = journal_db_exec(ledger->db, sql, why);
-    enum cas_err taken = err;
+    cas_text_clear(&text);
+    cas_text_add(&text, "INSERT INTO reserve VALUES (randomblob(%d))", (int)PROBE_BYTES);
+    enum cas_err err = journal_db_fold(ledger->db, why);
     if (err == CAS_OK)
-        taken = journal_db_fold(ledger->db, false, why);
-    if (err == CAS_OK)
-        err = journal_db_exec(ledger->db, "DELETE FROM reserve", why);
-    if (err == CAS_OK)
-        err = journal_db_fold(ledger->db, false, why);
-    return taken != CAS_OK ? taken : err;
+        err = journal_db_exec(ledger->db, sql, why);
+    if (err != CAS_OK)
+        return err;
+    enum cas_err folded = journal_db_fold(ledger->db, why);
+    err = journal_db_exec(ledger->db, "DELETE FROM reserve", folded == CAS_OK ? why : NULL);
+    if (err == CAS_OK && folded == CAS_OK)
+        err = journal_db_fold(ledger->db, why);
+    return folded != CAS_OK ? folded : err;
 }
 
 static bool is_next(enum command_state from, enum command_state to)
@@ -337,7 +337,7 @@ static enum cas_err commit(struct ledger *ledger, enum cas_err err, struct cas_w
     }
     /* Folded at once, the log begins anew and the reserve stays; what cannot be folded now is
      * later. */
-    enum cas_err folded = journal_db_fold(ledger->db, false, NULL);
+    enum cas_err folded = journal_db_fold(ledger->db, NULL);
     (void)folded;
     return CAS_OK;
 }

@@ -1,0 +1,152 @@
+/* On a real file system of 2 MiB that a test fills to its last byte. Mounting needs root; without,
+ * the program says so and checks nothing. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "agent/journal/ledger.h"
+#include "agent/journal/outbox.h"
+#include "tests/unit/test.h"
+
+static bool disk_mount(void)
+{
+    if (mount("tmpfs", test_folder(), "tmpfs", 0, "size=2m,mode=0700") == 0)
+        return true;
+    (void)fprintf(stderr, "not checked: a file system cannot be mounted here\n");
+    return false;
+}
+
+static void disk_unmount(void)
+{
+    EXPECT_INT_EQ(0, umount2(test_folder(), MNT_DETACH));
+}
+
+/* To the last byte but keep_bytes: single bytes until not one goes. */
+static void disk_fill(const char *path, off_t keep_bytes)
+{
+    static const char block[4096];
+    int file = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    EXPECT_TRUE(file >= 0);
+    size_t size = sizeof block;
+    while (size > 0) {
+        if (write(file, block, size) != (ssize_t)size)
+            size /= 2;
+    }
+    if (keep_bytes > 0)
+        EXPECT_INT_EQ(0, ftruncate(file, lseek(file, 0, SEEK_END) - keep_bytes));
+    EXPECT_INT_EQ(0, close(file));
+}
+
+static struct ledger_row intent_of(uint8_t number)
+{
+    return (struct ledger_row){.cmd_id = {number},
+                               .state = COMMAND_INTENT,
+                               .verb = VERB_recycle,
+                               .rollout_seq = 1,
+                               .pool = "MSExchangeSyncAppPool",
+                               .intent_ms = 1700000100000};
+}
+
+static struct ledger *ledger_at(const char *path)
+{
+    struct ledger *ledger = NULL;
+    struct cas_why why = {.text = ""};
+    EXPECT_OK(ledger_open(path, &ledger, &why), &why);
+    return ledger;
+}
+
+/* Why: an act whose outcome cannot be written is an act that may be done twice. A full disk must
+ * refuse the next INTENT and still take the outcome of this one. How: many rows first, so that
+ * pages split; the disk is filled after INTENT, the outcome written with its longest text, twice
+ * over with updates in between; then space comes back. */
+TEST(full_disk, outcome_is_written_and_next_intent_is_refused)
+{
+    if (!disk_mount())
+        return;
+    const char *path = test_path("ledger.db");
+    struct ledger *ledger = ledger_at(path);
+    struct cas_why why = {.text = ""};
+    for (uint8_t i = 10; i < 210; i++) {
+        struct ledger_row row = intent_of(i);
+        EXPECT_OK(ledger_write(ledger, &row, &why), &why);
+        row.state = COMMAND_DONE;
+        EXPECT_OK(ledger_write(ledger, &row, &why), &why);
+    }
+    struct ledger_row row = intent_of(1);
+    EXPECT_OK(ledger_write(ledger, &row, &why), &why);
+    const char *ballast = test_path("ballast");
+    disk_fill(ballast, 0);
+    EXPECT_TRUE(ledger_is_writable(ledger, &why));
+    for (int i = 0; i < 40; i++) {
+        row.drained_ms = 1700000200000 + i;
+        memset(row.text, 'x', sizeof row.text - 1);
+        EXPECT_OK(ledger_write(ledger, &row, &why), &why);
+    }
+    row.state = COMMAND_DONE;
+    EXPECT_OK(ledger_write(ledger, &row, &why), &why);
+    EXPECT_FALSE(ledger_is_writable(ledger, &why));
+    struct ledger_row next = intent_of(2);
+    EXPECT_ERR(CAS_ERR_FULL, ledger_write(ledger, &next, &why));
+    EXPECT_TEXT_HAS("ledger.db", why.text);
+    struct ledger_row none;
+    EXPECT_ERR(CAS_ERR_NOT_FOUND, ledger_find(ledger, next.cmd_id, &none));
+
+    /* Nothing is lost by a restart on the full disk, once there is room to open. */
+    EXPECT_INT_EQ(0, unlink(ballast));
+    ledger_free(ledger);
+    ledger = ledger_at(path);
+    struct ledger_row done;
+    EXPECT_OK(ledger_find(ledger, row.cmd_id, &done), NULL);
+    EXPECT_INT_EQ(COMMAND_DONE, done.state);
+    EXPECT_TRUE(ledger_is_writable(ledger, &why));
+    EXPECT_OK(ledger_write(ledger, &next, &why), &why);
+    ledger_free(ledger);
+    disk_unmount();
+}
+
+/* Why: what was seen must not be half-kept. How: records are added in twos until the disk is full;
+ * the failed pair has left nothing, all earlier ones are there, and when space is back the next
+ * position follows the last kept. */
+TEST(full_disk, outbox_keeps_whole_transactions)
+{
+    if (!disk_mount())
+        return;
+    static const char body[1000] = {'x'};
+    struct outbox *outbox = NULL;
+    struct cas_why why = {.text = ""};
+    EXPECT_OK(outbox_open(test_path("outbox.db"), OUTBOX_BYTES, &outbox, &why), &why);
+    struct cas_slice slice = {body, sizeof body};
+    const char *ballast = test_path("ballast");
+    disk_fill(ballast, 600 * 1024);
+    uint64_t seq = 0;
+    enum cas_err err = CAS_OK;
+    uint64_t kept = 0;
+    while (err == CAS_OK) {
+        EXPECT_OK(outbox_begin(outbox, &why), &why);
+        enum cas_err first = outbox_add(outbox, ENTRY_SAMPLE, 1, slice, &seq, &why);
+        enum cas_err second = outbox_add(outbox, ENTRY_SAMPLE, 1, slice, &seq, &why);
+        err = outbox_commit(outbox, &why);
+        EXPECT_TRUE(err != CAS_OK || (first == CAS_OK && second == CAS_OK));
+        kept = err == CAS_OK ? seq : kept;
+    }
+    EXPECT_TRUE(kept > 100);
+    EXPECT_UINT_EQ(0, kept % 2);
+    EXPECT_UINT_EQ(kept, outbox_high(outbox));
+    disk_fill(test_path("rest"), 0);
+    EXPECT_ERR(CAS_ERR_FULL, outbox_add(outbox, ENTRY_EVENT, 1, slice, &seq, &why));
+    EXPECT_UINT_EQ(kept, outbox_high(outbox));
+    EXPECT_INT_EQ(0, unlink(ballast));
+
+    CAS_AUTO(cas_arena) arena = NULL;
+    EXPECT_OK(cas_arena_open(2 * WIRE_ARENA_BYTES, &arena), NULL);
+    struct record_entry *entry = NULL;
+    size_t entry_n = 0;
+    EXPECT_OK(outbox_read(outbox, 0, arena, &entry, &entry_n, &why), &why);
+    EXPECT_TRUE(entry_n > 40);
+    EXPECT_OK(outbox_drop_upto(outbox, entry[entry_n - 1].seq, &why), &why);
+    EXPECT_OK(outbox_add(outbox, ENTRY_EVENT, 1, slice, &seq, &why), &why);
+    EXPECT_UINT_EQ(kept + 1, seq);
+    outbox_free(outbox);
+    disk_unmount();
+}
