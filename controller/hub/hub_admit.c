@@ -320,6 +320,12 @@ static enum cas_err lines_read(const struct hub *hub,
     return CAS_OK;
 }
 
+bool hub_is_operator(const struct hub *hub, const uint8_t key[CAS_KEY_BYTES])
+{
+    const struct hub_entry *entry = hub_find(hub, key);
+    return entry != NULL && entry->peer.is_operator && entry->standing == HUB_APPROVED;
+}
+
 /* Those no longer named are refused from now on; those still named keep their connection. */
 static enum cas_err lines_take(struct hub *hub, const struct operator_line *line, size_t n)
 {
