@@ -37,8 +37,8 @@ void channel_client_free(struct channel_client *client)
 {
     if (client == NULL)
         return;
+    channel_watch_free(client->socket, client->watch);
     channel_socket_free(client->socket);
-    channel_socket_free(client->watch);
     channel_context_free(client->context);
     if (client->stopwatch != NULL)
         (void)zmq_stopwatch_stop(client->stopwatch);

@@ -67,6 +67,9 @@ CAS_CHECK enum cas_err channel_watch_open(void *context,
                                           enum channel_watch watch,
                                           void **ret_watch,
                                           struct cas_why *why);
+/* To be called before the watched socket is closed: libzmq's own threads wait for ever to tell a
+ * watch that is closed. Either may be NULL. */
+void channel_watch_free(void *socket, void *watch);
 /* The next event; never waits. */
 enum channel_event channel_watch_next(void *watch);
 

@@ -28,8 +28,8 @@ void channel_server_free(struct channel_server *server)
     if (server == NULL)
         return;
     for (size_t i = 0; i < CHANNEL_PORT_N; i++) {
+        channel_watch_free(server->hall[i].socket, server->watch[i]);
         channel_socket_free(server->hall[i].socket);
-        channel_socket_free(server->watch[i]);
         free(server->hall[i].slots);
     }
     channel_socket_free(server->zap.socket);

@@ -30,11 +30,20 @@ enum cas_err channel_watch_open(void *context,
     if (pair == NULL || zmq_setsockopt(pair, ZMQ_RCVHWM, &most, sizeof most) != 0 ||
         zmq_connect(pair, name) != 0) {
         enum cas_err err = cas_fail(why, CAS_ERR_IO, "libzmq: no monitor: %s", channel_words());
+        (void)zmq_socket_monitor(socket, NULL, 0);
         channel_socket_free(pair);
         return err;
     }
     *ret_watch = pair;
     return CAS_OK;
+}
+
+void channel_watch_free(void *socket, void *watch)
+{
+    if (watch == NULL)
+        return;
+    (void)zmq_socket_monitor(socket, NULL, 0);
+    (void)zmq_close(watch);
 }
 
 static enum channel_event event_of(uint16_t number)
@@ -155,7 +164,7 @@ channel_self_test(const struct channel_self *self, struct channel_zap *zap, stru
         err = self_wait(self, zap, watch, stopwatch, why);
         (void)zmq_stopwatch_stop(stopwatch);
     }
+    channel_watch_free(socket, watch);
     channel_socket_free(socket);
-    channel_socket_free(watch);
     return err;
 }
