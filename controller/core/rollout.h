@@ -68,7 +68,8 @@ const char *rollout_step_words(enum rollout_step_state state);
 const char *rollout_reason_words(enum rollout_reason reason);
 
 struct rollout_evidence { /* as the agent wrote it; wall clocks are the agent's */
-    uint64_t seq;         /* journal position of the outcome; 0: none yet */
+    uint64_t seq;         /* journal position of the outcome; 0: none yet. With a state: an attempt before this one
+                             was granted and never proved, so only proof or force frees the slot */
     enum command_state state;
     int64_t code;
     char text[256];
@@ -172,7 +173,7 @@ void rollout_actions_done(struct rollout_actions *actions);
 struct rollout_wish { /* what the operator asked; defaults filled by rollout_wish_default */
     enum verb verb;
     char pool[POOL_BYTES];
-    int64_t start_ms, until_ms;
+    int64_t start_ms, until_ms; /* until 0: 12 h after start */
     uint32_t at_once;
     int64_t gap_ms, settle_ms, drain_ms, act_ms, proof_ms;
     uint32_t healthy_n, stop_after, floor_pct;
@@ -183,7 +184,7 @@ struct rollout_wish { /* what the operator asked; defaults filled by rollout_wis
 void rollout_wish_default(struct rollout_wish *ret_wish, struct cas_now now);
 struct rollout_skip { size_t at; enum rollout_reason reason; char words[96]; };
 struct rollout_draft { /* caller frees with rollout_draft_done */
-    struct record_plan_body body; /* steps text owned by the draft */
+    struct record_plan_body body; /* steps text owned by the draft; pool and by borrowed from the wish */
     char *steps;
     size_t server_n, wave_n;
     struct rollout_skip *skip;    /* chosen but left out, each with why */
@@ -192,7 +193,7 @@ struct rollout_draft { /* caller frees with rollout_draft_done */
     struct { char group[LABEL_BYTES]; uint32_t server_n, planned_n, may_be_out, out_now, at_once_worst; bool holds; } floor[64];
     size_t floor_n;
     int64_t likely_ms, worst_ms;  /* how long it takes */
-    bool fits;                    /* before until_ms */
+    bool fits;                    /* likely before until_ms */
 };
 void rollout_draft_done(struct rollout_draft *draft);
 /* Order: canary = the least busy one alone, then most urgent first (worst symptoms), at_once a wave.
@@ -204,7 +205,10 @@ CAS_CHECK enum cas_err rollout_draft(const struct inventory *inventory, const st
 /* max_unavailable of a group: floor(n * (100 - floor_pct) / 100), n = approved servers of the site. */
 uint32_t rollout_may_be_out(uint32_t server_n, uint32_t floor_pct);
 
-/* ---- events; each appends to actions and changes the book. CAS_ERR_NOMEM leaves book to be reloaded. ---- */
+/* ---- events; each appends to actions and changes the book. CAS_ERR_NOMEM leaves book to be reloaded. ----
+ * Actions of one event: all that is saved or noted first, then all that is sent. mono_ms is greater than 0.
+ * run: CAS_ERR_GUARD the plan is stale, or its window over; EXISTS, TOO_MANY, UNSUPPORTED, and what decoding says.
+ * What is repeated or not expected changes nothing and is not an error; RESULT and REVOKED are always acknowledged. */
 CAS_CHECK enum cas_err rollout_run(struct rollout_book *book, const struct inventory *inventory, struct cas_slice plan,
                                    const uint8_t plan_hash[CAS_HASH_BYTES], struct cas_slice by, struct cas_slice reason,
                                    struct cas_now now, struct rollout_actions *actions, struct cas_why *why);
@@ -227,12 +231,14 @@ CAS_CHECK enum cas_err rollout_health(struct rollout_book *book, const struct in
 /* ---- the operator; CAS_ERR_NOT_FOUND, CAS_ERR_GUARD with why it is not possible in this state ---- */
 CAS_CHECK enum cas_err rollout_pause(struct rollout_book *book, uint64_t seq, struct cas_now now,
                                      struct rollout_actions *actions, struct cas_why *why);
-/* skip: server ids left out from now on. */
+/* skip: server ids left out from now on; also while it runs. A FAILED or UNKNOWN one is left as it is, slot held, and no
+ * longer waited for. */
 CAS_CHECK enum cas_err rollout_resume(struct rollout_book *book, uint64_t seq, const uint32_t *skip, size_t skip_n,
                                       struct cas_now now, struct rollout_actions *actions, struct cas_why *why);
 CAS_CHECK enum cas_err rollout_retry(struct rollout_book *book, uint64_t seq, uint32_t server_id, struct cas_now now,
                                      struct rollout_actions *actions, struct cas_why *why);
-/* is_forced: also gives up slots of FAILED and UNKNOWN steps (audited as forced). */
+/* is_forced: also gives up slots of FAILED, UNKNOWN and CANCELLING steps (audited as forced); of a rollout that is over
+ * too. */
 CAS_CHECK enum cas_err rollout_end(struct rollout_book *book, uint64_t seq, bool is_forced, struct cas_now now,
                                    struct rollout_actions *actions, struct cas_why *why);
 

@@ -1,0 +1,449 @@
+#include "controller/core/rollout.h"
+
+#include <string.h>
+
+#include "controller/core/rollout_inside.h"
+
+/* ---- one step's timers ---- */
+
+static void tend_reserved(struct rollout_turn *turn, struct rollout_entry *entry, size_t at)
+{
+    struct rollout_step *step = &entry->open.step[at];
+    int64_t mono_ms = turn->now.mono_ms;
+
+    if (step->deadline_mono_ms == 0) {
+        step->deadline_mono_ms = mono_ms + CLAIM_WAIT_MS;
+        rollout_send(turn, entry, at, ACTION_SEND_PLAN);
+        rollout_send(turn, entry, at, ACTION_SEND_OFFER);
+    } else if (mono_ms >= step->deadline_mono_ms) {
+        rollout_step_fail(turn, entry, at, STEP_FAILED, REASON_NO_CLAIM, "");
+    } else if (mono_ms - step->sent_mono_ms >= RESEND_MS) {
+        rollout_send(turn, entry, at, ACTION_SEND_OFFER);
+    }
+}
+
+static void tend_granted(struct rollout_turn *turn, struct rollout_entry *entry, size_t at)
+{
+    struct rollout_step *step = &entry->open.step[at];
+    int64_t mono_ms = turn->now.mono_ms;
+
+    if (step->deadline_mono_ms == 0) {
+        step->deadline_mono_ms = mono_ms + ROLLOUT_GRACE_MS +
+                                 (int64_t)(entry->open.body.drain_ms + entry->open.body.act_ms);
+        return;
+    }
+    if (mono_ms >= step->deadline_mono_ms) {
+        rollout_step_fail(turn, entry, at, STEP_UNKNOWN, REASON_NO_RESULT, "");
+        rollout_send(turn, entry, at, ACTION_SEND_REVOKE);
+        return;
+    }
+    /* Not after a restart: another run of the controller signs another order. */
+    bool is_alive =
+        step->granted_mono_ms != 0 && mono_ms - step->granted_mono_ms < GRANT_LIFE_MS - RESEND_MS;
+    if (is_alive && mono_ms - step->sent_mono_ms >= RESEND_MS)
+        rollout_send(turn, entry, at, ACTION_SEND_GRANT);
+}
+
+static void tend_proving(struct rollout_turn *turn, struct rollout_entry *entry, size_t at)
+{
+    struct rollout_step *step = &entry->open.step[at];
+
+    if (step->deadline_mono_ms == 0)
+        step->deadline_mono_ms = turn->now.mono_ms + (int64_t)entry->open.body.proof_ms;
+    else if (turn->now.mono_ms >= step->deadline_mono_ms)
+        rollout_step_fail(turn, entry, at, STEP_FAILED, REASON_NO_PROOF, step->note);
+}
+
+static void
+ask_again(struct rollout_turn *turn, struct rollout_entry *entry, size_t at, int64_t every_ms)
+{
+    struct rollout_step *step = &entry->open.step[at];
+    if (step->sent_mono_ms == 0 || turn->now.mono_ms - step->sent_mono_ms >= every_ms)
+        rollout_send(turn, entry, at, ACTION_SEND_REVOKE);
+}
+
+static void tend_step(struct rollout_turn *turn, struct rollout_entry *entry, size_t at)
+{
+    struct rollout_step *step = &entry->open.step[at];
+
+    switch (step->state) {
+    case STEP_RESERVED:
+        tend_reserved(turn, entry, at);
+        break;
+    case STEP_GRANTED:
+        tend_granted(turn, entry, at);
+        break;
+    case STEP_PROVING:
+        tend_proving(turn, entry, at);
+        break;
+    case STEP_CANCELLING:
+        ask_again(turn, entry, at, RESEND_MS);
+        break;
+    case STEP_FAILED:
+    case STEP_UNKNOWN:
+        if (rollout_may_ask(step))
+            ask_again(turn, entry, at, ROLLOUT_ASK_MS);
+        break;
+    case STEP_PENDING:
+    case STEP_CLOSED:
+    case STEP_CANCELLED:
+    case STEP_SKIPPED:
+        break;
+    }
+}
+
+static void tend_steps(struct rollout_turn *turn, struct rollout_entry *entry)
+{
+    /* A step that is done with leaves the list, and the next moves to its place. */
+    size_t i = 0;
+    while (i < entry->active_n) {
+        uint32_t at = entry->active[i];
+        tend_step(turn, entry, at);
+        if (i < entry->active_n && entry->active[i] == at)
+            i++;
+    }
+}
+
+/* ---- what may begin ---- */
+
+static void hold(struct rollout_turn *turn,
+                 struct rollout_entry *entry,
+                 enum rollout_reason reason,
+                 const char *words)
+{
+    if (entry->open.reason == reason)
+        return;
+    entry->open.reason = reason;
+    rollout_save(turn, entry);
+    if (reason != REASON_NONE && reason != REASON_AT_ONCE && reason != REASON_WAVE)
+        rollout_tell(turn,
+                     entry,
+                     SIZE_MAX,
+                     NOTE_HELD,
+                     reason,
+                     "%s",
+                     words[0] != '\0' ? words : rollout_reason_words(reason));
+}
+
+static uint32_t under_way_n(const struct rollout_entry *entry)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < entry->active_n; i++)
+        n += rollout_is_under_way(&entry->open.step[entry->active[i]]) ? 1 : 0;
+    return n;
+}
+
+/* Nothing is left to begin. What failed and was not looked at by an operator keeps it open. */
+static void finish(struct rollout_turn *turn, struct rollout_entry *entry)
+{
+    struct rollout *open = &entry->open;
+    bool is_done = true;
+    for (size_t i = 0; i < open->step_n && is_done; i++) {
+        const struct rollout_step *step = &open->step[i];
+        is_done = step->state == STEP_CLOSED || step->state == STEP_SKIPPED ||
+                  step->reason == REASON_OPERATOR;
+    }
+    if (!is_done) {
+        rollout_stop(turn, entry, ROLLOUT_HALTED, REASON_OPERATOR);
+        return;
+    }
+    struct rollout_tally tally = rollout_tally_of(open);
+    open->state = ROLLOUT_DONE;
+    open->reason = REASON_NONE;
+    open->ended_ms = turn->now.wall_ms;
+    rollout_save(turn, entry);
+    rollout_tell(turn,
+                 entry,
+                 SIZE_MAX,
+                 NOTE_DONE,
+                 REASON_NONE,
+                 "%zu proved, %u failed, %zu skipped",
+                 tally.closed_n,
+                 open->failed_n,
+                 tally.skipped_n);
+}
+
+/* Somebody acted in the waves so far, so that there is something to rest from. */
+static bool has_acted(const struct rollout_entry *entry)
+{
+    for (size_t i = 0; i < entry->open.step_n; i++) {
+        const struct rollout_step *step = &entry->open.step[i];
+        if (step->wave > entry->open.wave)
+            break;
+        if (step->state == STEP_CLOSED || step->state == STEP_FAILED || step->state == STEP_UNKNOWN)
+            return true;
+    }
+    return false;
+}
+
+static bool has_settled(const struct rollout_turn *turn, const struct rollout_entry *entry)
+{
+    if (entry->open.body.verb != VERB_recycle)
+        return true;
+    for (size_t i = 0; i < entry->open.step_n; i++) {
+        const struct rollout_step *step = &entry->open.step[i];
+        if (step->wave > entry->open.wave)
+            break;
+        if (step->wave != entry->open.wave || step->state != STEP_CLOSED)
+            continue;
+        const struct inventory_server *server = inventory_by_id(turn->inventory, step->server_id);
+        if (server != NULL && !inventory_is_settled(server, turn->now.mono_ms))
+            return false;
+    }
+    return true;
+}
+
+/* The rest between waves; after a restart, when nobody knows since when, it is taken in full. */
+static enum rollout_reason rest(const struct rollout_turn *turn, const struct rollout_entry *entry)
+{
+    const struct rollout *open = &entry->open;
+
+    if (open->wave == 0 || !has_acted(entry))
+        return REASON_NONE;
+    int64_t rested_ms = open->rest_mono_ms == 0 ? 0 : turn->now.mono_ms - open->rest_mono_ms;
+    if (rested_ms < (int64_t)open->body.gap_ms)
+        return REASON_GAP;
+    if (rested_ms < (int64_t)open->body.settle_ms && !has_settled(turn, entry))
+        return REASON_SETTLING;
+    return REASON_NONE;
+}
+
+static enum rollout_reason begin_step(struct rollout_turn *turn,
+                                      struct rollout_entry *entry,
+                                      size_t at,
+                                      struct cas_text *words)
+{
+    struct rollout_step *step = &entry->open.step[at];
+    enum rollout_reason reason = rollout_check(turn, entry, at, words);
+
+    if (reason == REASON_NONE) {
+        rollout_step_reserve(turn, entry, at);
+        turn->book->turn_after = entry->open.seq;
+        return REASON_NONE;
+    }
+    if (step->reason != reason && step->reason != REASON_RETRY) {
+        step->reason = reason;
+        rollout_save_step(turn, entry, at);
+        rollout_tell(turn, entry, at, NOTE_HELD, reason, "%s", words->data);
+    }
+    return reason;
+}
+
+/* A retry runs by itself: nothing else begins until it is through. */
+static void begin_alone(struct rollout_turn *turn, struct rollout_entry *entry)
+{
+    for (size_t at = 0; at < entry->open.step_n; at++) {
+        const struct rollout_step *step = &entry->open.step[at];
+        if (step->state != STEP_PENDING || step->reason != REASON_RETRY)
+            continue;
+        char text[160];
+        struct cas_text words = CAS_TEXT(text);
+        cas_text_clear(&words);
+        hold(turn, entry, begin_step(turn, entry, at, &words), text);
+        return;
+    }
+}
+
+static void begin_wave(struct rollout_turn *turn, struct rollout_entry *entry, uint32_t wave)
+{
+    entry->open.wave = wave;
+    rollout_save(turn, entry);
+    rollout_tell(turn, entry, SIZE_MAX, NOTE_WAVE, REASON_NONE, "wave %u", wave);
+}
+
+static void begin_steps(struct rollout_turn *turn, struct rollout_entry *entry)
+{
+    struct rollout *open = &entry->open;
+    uint32_t wave = open->step[entry->open_from].wave;
+    enum rollout_reason first = REASON_NONE;
+    char first_words[160] = "";
+
+    if (wave > open->wave) {
+        enum rollout_reason resting = rest(turn, entry);
+        if (resting != REASON_NONE) {
+            if (open->rest_mono_ms == 0)
+                open->rest_mono_ms = turn->now.mono_ms;
+            hold(turn, entry, resting, "");
+            return;
+        }
+        begin_wave(turn, entry, wave);
+    }
+    uint32_t under_way = under_way_n(entry);
+    for (size_t at = entry->open_from; at < open->step_n && open->step[at].wave == wave; at++) {
+        if (open->step[at].state != STEP_PENDING)
+            continue;
+        char text[160];
+        struct cas_text words = CAS_TEXT(text);
+        cas_text_clear(&words);
+        enum rollout_reason reason = REASON_AT_ONCE;
+        if (under_way < open->body.at_once)
+            reason = begin_step(turn, entry, at, &words);
+        if (reason == REASON_NONE)
+            under_way++;
+        if (first == REASON_NONE && reason != REASON_NONE) {
+            first = reason;
+            memcpy(first_words, text, sizeof text);
+        }
+        if (reason == REASON_AT_ONCE)
+            break;
+    }
+    hold(turn, entry, first, first_words);
+}
+
+static void advance(struct rollout_turn *turn, struct rollout_entry *entry)
+{
+    struct rollout *open = &entry->open;
+
+    while (entry->open_from < open->step_n && rollout_is_through(&open->step[entry->open_from]))
+        entry->open_from++;
+    if (entry->open_from == open->step_n) {
+        finish(turn, entry);
+        return;
+    }
+    if (turn->now.wall_ms >= open->body.until_ms) {
+        /* What is under way may be the last of it: then there is nothing to stop. */
+        if (rollout_tally_of(open).untouched_n > 0)
+            rollout_stop(turn, entry, ROLLOUT_HALTED, REASON_WINDOW_CLOSED);
+        return;
+    }
+    if (turn->now.wall_ms < open->body.start_ms) {
+        hold(turn, entry, REASON_WINDOW_EARLY, "");
+        return;
+    }
+    if (open->is_alone)
+        begin_alone(turn, entry);
+    else
+        begin_steps(turn, entry);
+}
+
+static void tend_schedule(struct rollout_turn *turn, struct rollout_entry *entry)
+{
+    struct rollout *open = &entry->open;
+    int64_t late_ms = turn->now.wall_ms - open->body.start_ms;
+
+    if (late_ms < 0)
+        return;
+    if (late_ms > ROLLOUT_LATE_MS) {
+        open->state = ROLLOUT_MISSED;
+        open->reason = REASON_MISSED;
+        open->ended_ms = turn->now.wall_ms;
+        rollout_save(turn, entry);
+        rollout_tell(turn,
+                     entry,
+                     SIZE_MAX,
+                     NOTE_MISSED,
+                     REASON_MISSED,
+                     "the controller was not there at its start, %lld min ago",
+                     (long long)(late_ms / 60000));
+        return;
+    }
+    open->state = ROLLOUT_RUNNING;
+    open->reason = REASON_NONE;
+    open->begun_ms = turn->now.wall_ms;
+    rollout_save(turn, entry);
+    rollout_tell(turn, entry, SIZE_MAX, NOTE_STARTED, REASON_NONE, "%zu servers", open->step_n);
+}
+
+static void tend_rollout(struct rollout_turn *turn, struct rollout_entry *entry)
+{
+    if (entry->open.state == ROLLOUT_SCHEDULED)
+        tend_schedule(turn, entry);
+    tend_steps(turn, entry);
+    if (entry->open.state == ROLLOUT_RUNNING && !entry->open.is_ending)
+        advance(turn, entry);
+}
+
+enum cas_err rollout_tick(struct rollout_book *book,
+                          const struct inventory *inventory,
+                          struct cas_now now,
+                          struct rollout_actions *actions)
+{
+    struct rollout_turn turn = rollout_turn_begin(book, inventory, now, actions);
+    size_t first = 0;
+
+    /* Who took a slot last stands at the end of the row, so that nobody starves behind a longer
+     * one. */
+    while (first < book->n && book->entry[first]->open.seq <= book->turn_after)
+        first++;
+    for (size_t i = 0; i < book->n && turn.err == CAS_OK; i++)
+        tend_rollout(&turn, book->entry[(first + i) % book->n]);
+    return rollout_turn_end(&turn);
+}
+
+/* ---- why nothing more begins ---- */
+
+static void hold_rest(const struct rollout_turn *turn,
+                      const struct rollout_entry *entry,
+                      enum rollout_reason reason,
+                      struct rollout_hold *hold_of)
+{
+    const struct rollout *open = &entry->open;
+    struct cas_text words = CAS_TEXT(hold_of->words);
+
+    cas_text_clear(&words);
+    hold_of->until_mono_ms =
+        (open->rest_mono_ms == 0 ? turn->now.mono_ms : open->rest_mono_ms) +
+        (int64_t)(reason == REASON_GAP ? open->body.gap_ms : open->body.settle_ms);
+    cas_text_add(&words, "%s after wave %u", rollout_reason_words(reason), open->wave);
+}
+
+static void
+hold_running(struct rollout_turn *turn, struct rollout_entry *entry, struct rollout_hold *hold_of)
+{
+    const struct rollout *open = &entry->open;
+    struct cas_text words = CAS_TEXT(hold_of->words);
+    size_t at = 0;
+
+    cas_text_clear(&words);
+    while (at < open->step_n && rollout_is_through(&open->step[at]))
+        at++;
+    if (at == open->step_n)
+        return;
+    uint32_t wave = open->step[at].wave;
+    if (wave > open->wave && !open->is_alone) {
+        hold_of->reason = rest(turn, entry);
+        if (hold_of->reason != REASON_NONE)
+            hold_rest(turn, entry, hold_of->reason, hold_of);
+        return;
+    }
+    bool is_waiting = false;
+    for (; at < open->step_n && open->step[at].wave == wave; at++) {
+        is_waiting = is_waiting || rollout_is_under_way(&open->step[at]);
+        if (open->step[at].state != STEP_PENDING)
+            continue;
+        hold_of->reason = under_way_n(entry) >= open->body.at_once
+                              ? REASON_AT_ONCE
+                              : rollout_check(turn, entry, at, &words);
+        break;
+    }
+    if (hold_of->reason == REASON_NONE && is_waiting)
+        hold_of->reason = REASON_WAVE;
+    if (words.used == 0)
+        cas_text_add(&words, "%s", rollout_reason_words(hold_of->reason));
+}
+
+void rollout_hold_of(const struct rollout_book *book,
+                     const struct inventory *inventory,
+                     const struct rollout *rollout,
+                     struct cas_now now,
+                     struct rollout_hold *ret_hold)
+{
+    struct rollout_actions none = {0};
+    *ret_hold = (struct rollout_hold){.reason = rollout->reason};
+    struct cas_text words = CAS_TEXT(ret_hold->words);
+    cas_text_clear(&words);
+
+    if (rollout->state != ROLLOUT_RUNNING) {
+        cas_text_add(&words, "%s", rollout_reason_words(rollout->reason));
+        return;
+    }
+    struct rollout_entry *entry = rollout_entry_find(book, rollout->seq);
+    if (entry == NULL)
+        return;
+    /* The book lends its counting space; nothing of a rollout changes. */
+    struct rollout_turn turn =
+        rollout_turn_begin((struct rollout_book *)(uintptr_t)book, inventory, now, &none);
+    ret_hold->reason = REASON_NONE;
+    hold_running(&turn, entry, ret_hold);
+    rollout_actions_done(&none);
+}
