@@ -330,7 +330,7 @@ static void count_groups(struct drafting *drafting)
 
 /* ---- choosing ---- */
 
-static enum cas_err
+static void
 add_skip(struct drafting *drafting, size_t at, enum rollout_reason reason, const char *words)
 {
     struct rollout_draft *draft = drafting->draft;
