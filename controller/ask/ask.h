@@ -8,7 +8,7 @@
 
 #include "controller/store/store.h"
 #include "proto/base/cas.h"
-#include "proto/wire/ask.h"
+#include "proto/wire/asks.h"
 
 enum ask_exit { /* the exit-code contract of the command line */
     ASK_EXIT_OK = 0,

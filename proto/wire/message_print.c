@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "proto/wire/ask.h"
+#include "proto/wire/asks.h"
 #include "proto/wire/message_rows.h"
 
 enum {

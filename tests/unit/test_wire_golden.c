@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/wire/ask.h"
+#include "proto/wire/asks.h"
 #include "proto/wire/message.h"
 #include "tests/unit/test_wire_raw.h"
 

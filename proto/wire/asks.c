@@ -1,4 +1,4 @@
-#include "proto/wire/ask.h"
+#include "proto/wire/asks.h"
 
 struct ask_row {
     const char *name;

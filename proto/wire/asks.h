@@ -1,9 +1,9 @@
-/* ask.h - what may an operator ask, and which role does it take?
+/* asks.h - what may an operator ask, and which role does it take?
  *
  * Printed from asks.def. Pure. Used by controller/ask (who may), controller/cli (help, spelling)
  * and the manual. */
-#ifndef PROTO_WIRE_ASK_H
-#define PROTO_WIRE_ASK_H
+#ifndef PROTO_WIRE_ASKS_H
+#define PROTO_WIRE_ASKS_H
 
 #include "proto/base/cas.h"
 
