@@ -40,6 +40,9 @@ void hub_revoke_server(struct hub *hub,
                        uint32_t server_id); /* its key is remembered as revoked: ZAP 400 */
 /* Replaces all operators: lines "NAME ROLE KEY", # comments; errors name file:line. */
 CAS_CHECK enum cas_err hub_operators_load(struct hub *hub, const char *path, struct cas_why *why);
+/* The same from text that is or will be in the file called path. */
+CAS_CHECK enum cas_err
+hub_operators_take(struct hub *hub, const char *path, struct cas_slice text, struct cas_why *why);
 bool hub_is_operator(const struct hub *hub, const uint8_t key[CAS_KEY_BYTES]);
 /* One such line, without hub. CAS_ERR_CONFIG with what is wrong. */
 CAS_CHECK enum cas_err hub_operator_parse(struct cas_slice line,

@@ -352,19 +352,28 @@ static enum cas_err lines_take(struct hub *hub, const struct operator_line *line
     return CAS_OK;
 }
 
-enum cas_err hub_operators_load(struct hub *hub, const char *path, struct cas_why *why)
+enum cas_err
+hub_operators_take(struct hub *hub, const char *path, struct cas_slice text, struct cas_why *why)
 {
-    char *data = NULL;
-    size_t size = 0, n = 0;
-    enum cas_err err = file_read(path, HUB_OPERATORS_BYTES, FILE_PUBLIC, &data, &size, why);
-    if (err != CAS_OK)
-        return err;
+    size_t n = 0;
     struct operator_line *line = calloc(HUB_OPERATORS, sizeof *line);
-    err = line != NULL ? lines_read(hub, path, (struct cas_slice){data, size}, line, &n, why)
-                       : CAS_ERR_NOMEM;
+    if (line == NULL)
+        return CAS_ERR_NOMEM;
+    enum cas_err err = lines_read(hub, path, text, line, &n, why);
     if (err == CAS_OK)
         err = lines_take(hub, line, n);
     free(line);
+    return err;
+}
+
+enum cas_err hub_operators_load(struct hub *hub, const char *path, struct cas_why *why)
+{
+    char *data = NULL;
+    size_t size = 0;
+    enum cas_err err = file_read(path, HUB_OPERATORS_BYTES, FILE_PUBLIC, &data, &size, why);
+    if (err != CAS_OK)
+        return err;
+    err = hub_operators_take(hub, path, (struct cas_slice){data, size}, why);
     free(data);
     return err;
 }
