@@ -10,10 +10,14 @@
 #define SIGN_DOMAIN_KEYSET "casfleet/keyset/v1"
 
 /* Over domain, its zero byte, and the bytes as given. keys: KEYS_SIGN. CAS_ERR_NOMEM. */
-CAS_CHECK enum cas_err sign_make(const struct keys *keys, const char *domain, struct cas_slice bytes,
+CAS_CHECK enum cas_err sign_make(const struct keys *keys,
+                                 const char *domain,
+                                 struct cas_slice bytes,
                                  uint8_t ret_sign[CAS_SIGN_BYTES]);
 /* CAS_ERR_SIGNATURE when it does not fit. */
-CAS_CHECK enum cas_err sign_check(const struct keys_public *key, const char *domain, struct cas_slice bytes,
+CAS_CHECK enum cas_err sign_check(const struct keys_public *key,
+                                  const char *domain,
+                                  struct cas_slice bytes,
                                   const uint8_t sign[CAS_SIGN_BYTES]);
 void sign_plan_hash(struct cas_slice plan, uint8_t ret_hash[CAS_HASH_BYTES]); /* BLAKE2b-256 */
 
