@@ -259,7 +259,7 @@ void cli_step_line(struct cas_text *text, const json_t *step, int64_t at_ms, con
 static bool is_untouched(const json_t *step)
 {
     const char *state = cli_text(step, "state");
-    return strcmp(state, "pending") == 0;
+    return strcmp(state, "to go") == 0;
 }
 
 void cli_print_rollout(FILE *out, const json_t *rollout, bool is_wide)

@@ -53,7 +53,7 @@ static void print_news(struct watch_shown *shown, const json_t *rollout)
     {
         struct cas_text text = CAS_TEXT(line);
         cas_text_clear(&text);
-        if (i >= ROLLOUT_SERVERS || strcmp(cli_text(step, "state"), "pending") == 0)
+        if (i >= ROLLOUT_SERVERS || strcmp(cli_text(step, "state"), "to go") == 0)
             continue;
         cli_step_line(&text, step, cli_int(rollout, "at_ms"), rollout);
         if (shown->line[i] != NULL && strcmp(shown->line[i], line) == 0)
@@ -92,11 +92,11 @@ static void draw(struct watch_shown *shown, const json_t *rollout)
     const json_t *items = json_object_get(rollout, "items");
     size_t begun = 0, i = 0;
     const json_t *step = NULL;
-    json_array_foreach(items, i, step) begun += strcmp(cli_text(step, "state"), "pending") != 0;
+    json_array_foreach(items, i, step) begun += strcmp(cli_text(step, "state"), "to go") != 0;
     size_t left_out = begun > STEPS_SHOWN ? begun - STEPS_SHOWN : 0;
     json_array_foreach(items, i, step)
     {
-        if (strcmp(cli_text(step, "state"), "pending") == 0)
+        if (strcmp(cli_text(step, "state"), "to go") == 0)
             continue;
         if (left_out > 0) {
             left_out--;
