@@ -406,6 +406,8 @@ static void on_ack(struct agent *agent, const struct message_ack *ack)
         return;
     struct cas_why why = {.text = ""};
     enum cas_err err = outbox_drop_upto(agent->outbox, ack->upto_seq, &why);
+    if (err == CAS_ERR_RANGE) /* above what was ever written: not an answer to us */
+        return;
     if (err != CAS_OK) {
         log_event(EVENT_OUTBOX_FAILED, "%s", why.text);
         return;

@@ -258,6 +258,8 @@ static enum nack_reason claim_check(struct verb_desk *desk,
                        (int)GRANT_LIFE_MS);
         return NACK_NONCE;
     }
+#else
+    (void)now;
 #endif
     return (enum nack_reason)0;
 }
