@@ -48,12 +48,12 @@ until_true() {
 start_controller() {
   mkdir -p "$work/controller"
   "$bin/controller/casfleet-controller" init --state "$work/controller" --agents 'tcp://127.0.0.1:*' \
-    --operators 'tcp://127.0.0.1:*' --tick 1s >"$work/init.txt"
+    --operators 'tcp://127.0.0.1:*' >"$work/init.txt"
   local key
   key=$(ask key new "$work/ops.key" 2>/dev/null)
   "$bin/controller/casfleet-controller" operator add ops.demo admin "$key" \
     --config "$work/controller/casfleet-controller.conf" >>"$work/init.txt"
-  "$bin/controller/casfleet-controller" run --config "$work/controller/casfleet-controller.conf" \
+  "$bin/controller/casfleet-controller" run --config "$work/controller/casfleet-controller.conf" --tick 1s \
     >"$work/controller.log" 2>&1 &
   pids+=($!)
   until_true 20 "the controller did not start" test -s "$work/controller/endpoints"
@@ -74,7 +74,7 @@ farm() {
     if [ "$i" -le "$lon" ]; then
       printf -v name 'LON-CAS%02d' "$i"
       local leak=0 age=2d
-      case $i in 2) leak=2200 age=16d ;; 3) leak=900 age=9d ;; 5) leak=1400 age=12d ;; esac
+      case $i in 2) leak=480 age=16d ;; 3) leak=500 age=9d ;; 5) leak=500 age=12d ;; esac
       echo "$name LON ${builds[$(((i - 1) % 8))]} $leak $age"
     else
       printf -v name 'FRA-CAS%02d' $((i - lon))
@@ -124,7 +124,7 @@ EOF
 }
 
 count_reporting() { # servers with a proof and a first sample
-  [ "$(ask server list -o csv 2>/dev/null | awk -F, 'NR > 1 && $9 ~ /up|in service/ && $10 != ""' | wc -l)" -ge "$servers" ]
+  [ "$(ask server list -o csv 2>/dev/null | awk -F, 'NR > 1 && $9 == "\"up\"" && $10 != ""' | wc -l)" -ge "$servers" ]
 }
 
 end_of_demo() {
@@ -153,11 +153,10 @@ main() {
   show status || [ $? = 1 ]
   show patch report
   say "one site, two at a time, halting at the first failure (gap and samples shortened, the servers' own time 30x)"
-  show recycle plan -l site=LON --at now --at-once 2 --gap 2s --settle 4s --drain 10s --proof 60s --stop-after 1 \
-    --floor 75 || give_up "the plan was refused"
+  show recycle plan -l site=LON --at now --at-once 2 --gap 2s --settle 4s --drain 5s --proof 60s --stop-after 1 \
+    --floor 75 | tee "$work/plan.txt" || give_up "the plan was refused"
   local id
-  id=$(ask recycle plan -l site=LON --at now --at-once 2 --gap 2s --settle 4s --drain 10s --proof 60s --stop-after 1 \
-    --floor 75 -o json | grep -oE '"id":"r-[0-9]+"' | cut -d'"' -f4)
+  id=$(grep -oE '^Plan r-[0-9]+' "$work/plan.txt" | cut -d' ' -f2)
   local expected
   expected=$(ask server list -l 'site=LON,fix=lacks' -o name | paste -sd, -)
   show recycle run "$id" --reason quickstart --watch || give_up "the rollout did not end well: casfleet why $id"
