@@ -10,7 +10,7 @@ command -v debootstrap >/dev/null || apt-get install -y -q --no-install-recommen
 
 # The same archive this machine installs from.
 mirror=$(sed -nE 's/^(deb |URIs: )(\[[^]]*\] )?([^ ]+).*/\3/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
-  grep -v security | head -n 1)
+  grep -E '/debian/?$' | head -n 1)
 [ -n "$mirror" ] || { echo "fresh.sh: no archive found in /etc/apt" >&2; exit 1; }
 
 unmount() { umount "$root/proc" "$root/dev/shm" "$root/dev/pts" "$root/dev" 2>/dev/null || true; }
@@ -20,8 +20,7 @@ mount --bind /dev "$root/dev"
 mount -t proc proc "$root/proc"
 mkdir -p "$root/dev/shm"
 cp -f /etc/resolv.conf /etc/hosts "$root/etc/" 2>/dev/null || true
-cp -rf /etc/apt/apt.conf.d /etc/apt/sources.list* "$root/etc/apt/" 2>/dev/null || true
-[ -d /etc/apt/trusted.gpg.d ] && cp -rf /etc/apt/trusted.gpg.d "$root/etc/apt/"
+cp -rf /etc/apt/apt.conf.d "$root/etc/apt/" 2>/dev/null || true
 git clone -q "$top" "$root/root/casfleet"
 
 inside() { chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb LC_ALL=C.UTF-8 "$@"; }
