@@ -530,6 +530,9 @@ TEST(capture, without_a_range_no_port_is_dynamic)
     EXPECT_UINT_EQ(0, sum.ports_used);
     EXPECT_OK(capture_netstat_sum(text_input(text), edge, 0, &sum, &why), &why);
     EXPECT_UINT_EQ(1, sum.ports_used);
+    edge.first = 50000; /* its end, 50000, lies just below */
+    EXPECT_OK(capture_netstat_sum(text_input(text), edge, 0, &sum, &why), &why);
+    EXPECT_UINT_EQ(0, sum.ports_used);
     edge.first = 50002;
     EXPECT_OK(capture_netstat_sum(text_input(text), edge, 0, &sum, &why), &why);
     EXPECT_UINT_EQ(0, sum.ports_used);

@@ -211,6 +211,27 @@ TEST(capture, hostile_xml_is_refused_at_its_limits)
     }
 }
 
+/* Why: a log cut off in the middle of an event, as by a full disk, must not swallow the event
+ * behind it. How: cut at every byte. */
+TEST(capture, event_behind_a_cut_off_one_is_read)
+{
+    for (int cut = 0; cut < (int)sizeof tcpip_4227 - 1; cut++) {
+        char text[4096];
+        (void)snprintf(text, sizeof text, "%.*s\n%s\n", cut, tcpip_4227, tcpip_4227);
+        CAS_AUTO(capture_events) events = NULL;
+        struct capture_event event = {.line_n = 0};
+        struct cas_why why = {""};
+        EXPECT_OK(capture_events_open(text_input(text), &events, &why), &why);
+        size_t read_n = 0;
+        enum cas_err err = CAS_OK;
+        while ((err = capture_events_next(events, &event, &why)) != CAS_ERR_NOT_FOUND)
+            read_n += err == CAS_OK ? 1 : 0;
+        EXPECT_UINT_EQ(1, read_n);
+        EXPECT_UINT_EQ(2, event.line_n);
+        EXPECT_UINT_EQ(77, event.record_id);
+    }
+}
+
 /* Why: one event of any size must not cost more than its limit. How: a good event padded to the
  * limit exactly, and one byte more; 64 Data and 65. */
 TEST(capture, size_and_data_of_an_event_have_their_edges)
@@ -319,7 +340,7 @@ TEST(capture, request_urls_with_commas_stay_whole)
 {
     static const char text[] =
         "REQUEST \"a1\" (url:POST "
-        "/Microsoft-Server-ActiveSync?Cmd=Ping&x=1,time:5,client:evil,time:3541000 msec,"
+        "/Microsoft-Server-ActiveSync?Cmd=Ping&x=1,time:5 msec,client:evil,time:3541000 msec,"
         "client:10.1.2.3)\n"
         "REQUEST \"a2\" (url:GET /,time:x msec,client:10.1.2.3)\n";
     struct capture_appcmd appcmd;
@@ -328,7 +349,7 @@ TEST(capture, request_urls_with_commas_stay_whole)
     capture_appcmd_init(&appcmd, text_input(text));
     EXPECT_OK(capture_appcmd_next(&appcmd, &item, &why), &why);
     EXPECT_SLICE_EQ("POST", item.method);
-    EXPECT_SLICE_EQ("/Microsoft-Server-ActiveSync?Cmd=Ping&x=1,time:5,client:evil", item.url);
+    EXPECT_SLICE_EQ("/Microsoft-Server-ActiveSync?Cmd=Ping&x=1,time:5 msec,client:evil", item.url);
     EXPECT_INT_EQ(3541000, item.age_ms);
     EXPECT_SLICE_EQ("10.1.2.3", item.client);
     EXPECT_SLICE_EQ("", item.module);

@@ -127,6 +127,30 @@ TEST(replay, recycled_worker_takes_over_with_its_own_start)
     }
 }
 
+/* Why: Elapsed Time and the row's time are not taken at one instant; a start that trembles looks
+ * like a recycle. How: 0.3 s too much, 0.2 s too little; then the same PID for a process that is
+ * really new. */
+TEST(replay, trembling_elapsed_time_is_no_new_worker)
+{
+    static const char text[] = "\"(PDH-CSV 4.0)\",\"\\W3SVC_W3WP(77_" POOL
+                               ")\\Active Requests\",\"\\Process(w3wp)\\ID Process\","
+                               "\"\\Process(w3wp)\\Elapsed Time\"\n"
+                               "\"02/29/2024 12:00:00.000\",\"5\",\"77\",\"100.3\"\n"
+                               "\"02/29/2024 12:00:15.000\",\"5\",\"77\",\"114.8\"\n"
+                               "\"02/29/2024 12:00:30.000\",\"5\",\"77\",\"10\"\n";
+    test_write(test_path("counters.csv"), text, sizeof text - 1);
+    struct host_replay_settings settings = settings_of(test_folder(), 1, true);
+    CAS_AUTO(host) host = NULL;
+    struct cas_why why = {""};
+    EXPECT_OK(host_replay_open(&settings, opened, &host, &why), &why);
+    static const int64_t start_ms[3] = {-100300, -100300, 20000};
+    for (int64_t i = 0; i < 3; i++) {
+        struct host_pool pool;
+        EXPECT_OK(host->ops->pool(host, after(i * 15000), POOL, &pool, &why), &why);
+        EXPECT_INT_EQ(opened.wall_ms + start_ms[i], pool.worker[0].start_ms);
+    }
+}
+
 /* Why: at the end a capture holds its last row or begins again, as it was told. */
 TEST(replay, end_holds_or_begins_again)
 {
