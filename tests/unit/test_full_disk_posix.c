@@ -5,8 +5,10 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "agent/agent_loop.h"
 #include "agent/journal/ledger.h"
 #include "agent/journal/outbox.h"
+#include "proto/base/log.h"
 #include "tests/unit/test.h"
 
 static bool disk_mount(void)
@@ -148,5 +150,106 @@ TEST(full_disk, outbox_keeps_whole_transactions)
     EXPECT_OK(outbox_add(outbox, ENTRY_EVENT, 1, slice, &seq, &why), &why);
     EXPECT_UINT_EQ(kept + 1, seq);
     outbox_free(outbox);
+    disk_unmount();
+}
+
+/* ---- the whole agent ---- */
+
+struct seen {
+    bool is_writable;
+    size_t heartbeat_n;
+    uint64_t lost; /* told in an event */
+    uint64_t last; /* position; reports come again */
+};
+
+static void on_send(void *context, struct cas_slice frame)
+{
+    struct seen *seen = context;
+    CAS_AUTO(cas_arena) arena = NULL;
+    struct message message;
+    struct cas_why why = {.text = ""};
+    EXPECT_OK(cas_arena_open(2 * WIRE_ARENA_BYTES, &arena), NULL);
+    EXPECT_OK(message_decode(frame, arena, &message, &why), &why);
+    if (message.type == MESSAGE_hb) {
+        seen->is_writable = message.as.hb.is_journal_writable;
+        seen->heartbeat_n++;
+    }
+    for (size_t i = 0; message.type == MESSAGE_report && i < message.as.report.entries_n; i++) {
+        struct record_event event;
+        const struct record_entry *entry = &message.as.report.entries[i];
+        if (entry->kind != ENTRY_EVENT || entry->seq <= seen->last)
+            continue;
+        seen->last = entry->seq;
+        EXPECT_OK(record_decode(RECORD_event, entry->body, arena, &event, &why), &why);
+        if (cas_slice_is(event.provider, "casfleet"))
+            seen->lost += event.count;
+    }
+}
+
+static void give(struct agent *agent, const struct message *message, struct cas_now now)
+{
+    uint8_t frame[1024];
+    size_t size = 0;
+    EXPECT_OK(message_encode(message, frame, sizeof frame, &size, NULL), NULL);
+    agent_on_frame(agent, (struct cas_slice){(const char *)frame, size}, now);
+}
+
+static void run_s(struct agent *agent, struct cas_now *now, int seconds)
+{
+    for (int i = 0; i < seconds; i++) {
+        now->wall_ms += 1000;
+        now->mono_ms += 1000;
+        (void)agent_tick(agent, *now);
+        struct message message = {.type = MESSAGE_tick};
+        message.as.tick = (struct message_tick){.epoch = 1,
+                                                .tick = (uint64_t)now->mono_ms,
+                                                .is_welcome = true,
+                                                .wall_ms = now->wall_ms};
+        give(agent, &message, *now);
+    }
+}
+
+/* Why: K5; on a full disk the agent goes on living, says that it cannot act, and what it lost is
+ * told when there is room again. How: the sim server; filled, two minutes, freed. */
+TEST(full_disk, agent_says_so_counts_and_recovers)
+{
+    if (!disk_mount())
+        return;
+    struct cas_why why = {.text = ""};
+    struct host_sim_settings sim;
+    struct cas_now now = {.wall_ms = 1700000000000, .mono_ms = 1000};
+    struct seen seen = {.is_writable = false};
+    CAS_AUTO(host) host = NULL;
+    host_sim_settings_init(&sim);
+    EXPECT_OK(host_sim_open(&sim, now, &host, &why), &why);
+    log_set_level(LOG_ERROR);
+    EXPECT_OK(keys_start(&why), &why);
+    struct agent_settings settings = {.host = host,
+                                      .ledger_path = test_path("ledger.db"),
+                                      .outbox_path = test_path("outbox.db"),
+                                      .sample_ms = 1000,
+                                      .pool = {"MSExchangeSyncAppPool"},
+                                      .pool_n = 1,
+                                      .send = on_send,
+                                      .context = &seen};
+    struct agent *agent = NULL;
+    EXPECT_OK(agent_open(&settings, now, &agent, &why), &why);
+    agent_on_connected(agent, now);
+    run_s(agent, &now, 5);
+    EXPECT_TRUE(seen.is_writable);
+    const char *ballast = test_path("ballast");
+    disk_fill(ballast, 0);
+    run_s(agent, &now, 300);
+    EXPECT_FALSE(seen.is_writable);
+    uint64_t lost = agent_counts(agent).samples_dropped;
+    EXPECT_TRUE(lost > 0);
+    size_t heartbeats = seen.heartbeat_n;
+    EXPECT_INT_EQ(0, unlink(ballast));
+    run_s(agent, &now, 90);
+    EXPECT_TRUE(seen.is_writable);
+    EXPECT_TRUE(seen.heartbeat_n >= heartbeats + 90);
+    EXPECT_UINT_EQ(lost, agent_counts(agent).samples_dropped);
+    EXPECT_UINT_EQ(lost, seen.lost);
+    agent_free(agent);
     disk_unmount();
 }
