@@ -15,8 +15,9 @@
 
 enum {
     REPLAY_TRACKS = 8,
-    REPLAY_EVENTS = 16384, /* events that mean something, the first ones of the file */
-    REPLAY_PIDS = 32,      /* workers told apart by their start */
+    REPLAY_REFUSED_MOST = 1000, /* events that cannot be read, until the file is given up */
+    REPLAY_EVENTS = 16384,      /* events that mean something, the first ones of the file */
+    REPLAY_PIDS = 32,           /* workers told apart by their start */
     REPLAY_DAY_MS = 86400000
 };
 

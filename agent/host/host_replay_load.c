@@ -185,6 +185,16 @@ static enum cas_err load_events(struct host_replay *replay, struct cas_why *why)
         if (replay->event_refused_n++ == 0)
             reason_set(replay->event_refused, refused.text);
         err = CAS_OK;
+        if (replay->event_refused_n > REPLAY_REFUSED_MOST) {
+            struct cas_text reason = CAS_TEXT(replay->events_file.reason);
+            cas_text_clear(&reason);
+            cas_text_add(&reason,
+                         "more than %d events cannot be read, the first: %s",
+                         REPLAY_REFUSED_MOST,
+                         replay->event_refused);
+            replay->event_n = 0;
+            return CAS_OK;
+        }
     }
     if (err != CAS_ERR_NOT_FOUND)
         return err;

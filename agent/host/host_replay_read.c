@@ -241,7 +241,7 @@ read_events(const struct reading_now *at, enum symptom symptom, struct host_read
 {
     const struct host_replay *replay = at->replay;
     uint32_t id = symptom == SYMPTOM_events_4227 ? 4227 : 4231;
-    if (replay->events_file.text == NULL) {
+    if (replay->events_file.reason[0] != '\0') {
         say(reading, replay->events_file.reason);
         return;
     }

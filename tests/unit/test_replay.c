@@ -352,6 +352,37 @@ TEST(replay, hole_in_the_capture_is_a_hole)
     EXPECT_FALSE(pool.has_requests);
 }
 
+/* Why: counting events out of a file that is mostly garbage would give a number nobody should
+ * trust. How: as many bad events as are borne beside a good one, then one more. */
+TEST(replay, event_file_of_garbage_is_given_up)
+{
+    static const char good[] =
+        "<Event><System><Provider Name='Tcpip'/><EventID>4227</EventID>"
+        "<TimeCreated SystemTime='2024-02-29T12:00:00Z'/></System></Event>\n";
+    for (size_t more = 0; more < 2; more++) {
+        char *text = calloc(16384, 1);
+        EXPECT_NOT_NULL(text);
+        struct cas_text file = {.data = text, .cap = 16384};
+        for (size_t i = 0; i < 1000 + more; i++)
+            cas_text_add(&file, "<Event>&a;\n");
+        cas_text_add(&file, "%s", good);
+        test_write(test_path("events.xml"), text, strlen(text));
+        free(text);
+        struct host_replay_settings settings = settings_of(test_folder(), 1, true);
+        CAS_AUTO(host) host = NULL;
+        struct cas_why why = {""};
+        EXPECT_OK(host_replay_open(&settings, opened, &host, &why), &why);
+        struct readings r;
+        read_all(host, 0, &r);
+        if (more == 0)
+            expect_value(&r, SYMPTOM_events_4227, 1);
+        else
+            expect_reason(&r,
+                          SYMPTOM_events_4227,
+                          "more than 1000 events cannot be read, the first: events.xml:1:8:");
+    }
+}
+
 /* Why: translated counter names are told, not guessed; a bad file is named; speed has limits. */
 TEST(replay, translated_counters_and_bad_settings_are_told)
 {
