@@ -105,18 +105,18 @@ size_t replay_workers(struct host_replay *replay,
 int64_t
 replay_start_ms(struct host_replay *replay, const struct capture_worker *worker, int64_t row_ms);
 
-enum cas_err replay_read(struct host *host,
-                         struct cas_now now,
-                         const char *pool,
-                         struct host_reading *ret_reading,
-                         size_t cap,
-                         size_t *ret_n,
-                         struct cas_why *why);
-enum cas_err replay_facts(struct host *host,
-                          struct cas_now now,
-                          struct host_fact *ret_fact,
-                          size_t cap,
-                          size_t *ret_n,
-                          struct cas_why *why);
+CAS_CHECK enum cas_err replay_read(struct host *host,
+                                   struct cas_now now,
+                                   const char *pool,
+                                   struct host_reading *ret_reading,
+                                   size_t cap,
+                                   size_t *ret_n,
+                                   struct cas_why *why);
+CAS_CHECK enum cas_err replay_facts(struct host *host,
+                                    struct cas_now now,
+                                    struct host_fact *ret_fact,
+                                    size_t cap,
+                                    size_t *ret_n,
+                                    struct cas_why *why);
 
 #endif
