@@ -74,7 +74,7 @@ farm() {
     if [ "$i" -le "$lon" ]; then
       printf -v name 'LON-CAS%02d' "$i"
       local leak=0 age=2d
-      case $i in 2) leak=480 age=16d ;; 3) leak=500 age=9d ;; 5) leak=500 age=12d ;; esac
+      case $i in 2) leak=530 age=16d ;; 3) leak=500 age=9d ;; 5) leak=500 age=12d ;; esac
       echo "$name LON ${builds[$(((i - 1) % 8))]} $leak $age"
     else
       printf -v name 'FRA-CAS%02d' $((i - lon))

@@ -15,11 +15,13 @@ import time
 
 import msgpack
 import zmq
+from zmq.utils import z85
 from nacl.bindings import crypto_scalarmult_base
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("CASFLEET_BIN", TOP / "build" / "failpoints"))
 POOL = "MSExchangeSyncAppPool"
+ASK, ANSWER = 32, 33
 
 
 def wait_until(condition, seconds, words):
@@ -30,7 +32,7 @@ def wait_until(condition, seconds, words):
         if found:
             return found
         assert time.monotonic() < end, f"not within {seconds} s: {words() if callable(words) else words}"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def rss_kib(pid):
@@ -126,11 +128,11 @@ class Agent:
         return [e for e in found if kind is None or e["effect"] == kind]
 
     def shown(self):
-        return self.farm.json("server", "show", self.name)["items"][0]
+        return self.farm.ask("server.show", target=self.name)["items"][0]
 
     def is_up(self):
-        row = self.farm.json("server", "list", self.name)["items"][0]
-        return row["proof_age_ms"] is not None and row["state"] == "in service" and row["requests"] is not None
+        row = self.farm.ask("server.list", target=self.name)["items"][0]
+        return row["proof_age_ms"] is not None and row["state"] == "up" and row["requests"] is not None
 
 
 class Farm:
@@ -138,11 +140,12 @@ class Farm:
         self.folder = pathlib.Path(folder)
         self.state = self.folder / "controller"
         self.state.mkdir(parents=True)
-        self.agents, self.processes, self.controller = [], [], None
+        self.agents, self.processes, self.controller, self.asker = [], [], None, None
         self.config = self.state / "casfleet-controller.conf"
-        flags = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
         self.run(BIN / "controller/casfleet-controller", "init", "--state", self.state,
-                 "--agents", "tcp://127.0.0.1:*", "--operators", "tcp://127.0.0.1:*", "--tick", tick, *flags)
+                 "--agents", "tcp://127.0.0.1:*", "--operators", "tcp://127.0.0.1:*")
+        with open(self.config, "a", encoding="ascii") as config:
+            config.writelines(f"{key} = {value}\n" for key, value in {"tick": tick, **options}.items())
         self.public = self.state / "controller.pub"
         self.operator("ops.admin", "admin")
 
@@ -196,9 +199,24 @@ class Farm:
         assert done.stdout, f"{arguments}: {done.returncode} {done.stderr}"
         return json.loads(done.stdout)
 
+    def ask(self, verb, seconds=10, **arguments):
+        """The document an operator's question gets, over one connection that stays: for looking often."""
+        if self.asker is None:
+            self.asker = Asker(self)
+        return self.asker.ask(verb, arguments, seconds)
+
+    def rows(self):
+        return {row["name"]: row for row in self.ask("server.list")["items"]}
+
     def wait_up(self, seconds=30):
-        wait_until(lambda: all(a.is_up() for a in self.agents), seconds,
-                   lambda: self.casfleet("server", "list", "-o", "wide").stdout)
+        names = {a.name for a in self.agents if a.process}
+
+        def are_up():
+            rows = self.rows()
+            return all(name in rows and rows[name]["state"] == "up" and rows[name]["proof_age_ms"] is not None
+                       and rows[name]["requests"] is not None for name in names)
+
+        wait_until(are_up, seconds, lambda: self.casfleet("server", "list", "-o", "wide").stdout)
 
     def plan(self, *more, gap="0s", at_once="1", floor="0"):
         """Plans a recycle and returns its id."""
@@ -213,7 +231,7 @@ class Farm:
         return made
 
     def rollout(self, made):
-        return self.json("recycle", "show", made)
+        return self.ask("recycle.show", id=made)
 
     def wait_state(self, made, states, seconds=60):
         return wait_until(lambda: (lambda r: r if r["state"] in states else None)(self.rollout(made)), seconds,
@@ -239,11 +257,54 @@ class Farm:
         return Peer(self.endpoints[port], server_key or self.public_keys()[0], key_file, secret, routing_id)
 
     def close(self):
+        if self.asker:
+            self.asker.close()
+        for agent in self.agents:
+            if agent.process:
+                agent.process.signal(signal.SIGCONT)
+                agent.process.signal(signal.SIGTERM)
         for agent in self.agents:
             if agent.process:
                 agent.process.stop()
         for process in self.processes:
             process.stop()
+
+
+class Asker:
+    """An operator's connection: ASK out, the whole ANSWER in. It outlives a restart of the controller."""
+
+    def __init__(self, farm):
+        self.farm, self.number, self.peer = farm, 0, None
+
+    def ask(self, verb, arguments, seconds):
+        end = time.monotonic() + seconds
+        while True:
+            document = self.try_once(verb, arguments, min(end, time.monotonic() + 2))
+            if document is not None:
+                return document
+            self.close()
+            assert time.monotonic() < end, f"{verb}: no answer in {seconds} s"
+
+    def try_once(self, verb, arguments, end):
+        if self.peer is None:
+            self.peer = self.farm.peer("operators", self.farm.folder / "ops.admin.key")
+        self.number += 1
+        self.peer.send(ASK, {1: self.number, 2: verb, 3: [{1: key, 2: value} for key, value in arguments.items()]})
+        parts = b""
+        while (left := end - time.monotonic()) > 0:
+            message = self.peer.receive(left)
+            if message is None or message[1] != ANSWER or message[2][1] != self.number:
+                continue
+            parts += message[2][5]
+            if not message[2][6]:
+                assert parts, f"{verb}: {message[2]}"
+                return json.loads(parts)
+        return None
+
+    def close(self):
+        if self.peer:
+            self.peer.close()
+            self.peer = None
 
 
 def secret_of(key_file):
@@ -263,9 +324,9 @@ class Peer:
         self.socket.linger = 0
         if routing_id is not None:
             self.socket.setsockopt(zmq.ROUTING_ID, routing_id)
-        self.socket.curve_serverkey = zmq.utils.z85.encode(server_key)
-        self.socket.curve_secretkey = zmq.utils.z85.encode(secret)
-        self.socket.curve_publickey = zmq.utils.z85.encode(self.public)
+        self.socket.curve_serverkey = z85.encode(server_key)
+        self.socket.curve_secretkey = z85.encode(secret)
+        self.socket.curve_publickey = z85.encode(self.public)
         self.monitor = self.socket.get_monitor_socket()
         self.socket.connect(endpoint)
 

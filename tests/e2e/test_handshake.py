@@ -58,7 +58,7 @@ def test_a_stranger_gets_no_byte_and_changes_nothing(farm, port):
 def test_a_stranger_at_the_agents_port_is_shown_as_waiting(farm):
     with farm.peer() as stranger:
         key = stranger.public.hex()
-        rows = wait_until(lambda: [r for r in farm.json("agent", "list", "--pending")["items"] if r["key"] == key], 10,
+        rows = wait_until(lambda: [r for r in farm.ask("agent.list", pending="")["items"] if r["key"] == key], 10,
                           "the key to be shown")
     assert rows[0]["state"] == "waiting" and len(rows[0]["fingerprint"]) == 39
 
@@ -168,7 +168,7 @@ def test_a_controller_with_a_wrong_key_is_named_by_agent_and_command_line(farm, 
     agent.options["controller_keys"] = other.public
     agent.write()
     agent.start()
-    wait_until(lambda: "wrong_key" in agent.process.text(), 20, lambda: agent.process.text())
+    wait_until(lambda: "has not the key" in agent.process.text(), 20, lambda: agent.process.text())
     done = farm.run(BIN / "controller/casfleet", "--controller", farm.endpoints["operators"], "--controller-keys", other.public, "--key",
                     farm.folder / "ops.admin.key", "--wait", "5s", "status", expect=3)
     assert "has not the key" in done.stderr
@@ -179,7 +179,7 @@ def test_a_waiting_agent_is_let_in_once_its_key_is_approved(farm):
     farm.agents.append(agent)
     key = agent.key()
     agent.start()
-    wait_until(lambda: [r for r in farm.json("agent", "list", "--pending")["items"] if r["key"] == key], 20,
+    wait_until(lambda: [r for r in farm.ask("agent.list", pending="")["items"] if r["key"] == key], 20,
                "the key to be shown as waiting")
     done = farm.casfleet("agent", "approve", "LON-CAS07", "--yes", "--site", "LON", expect=0)
     fingerprint = next(r["fingerprint"] for r in farm.json("agent", "list")["items"] if r["name"] == "LON-CAS07")

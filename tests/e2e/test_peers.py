@@ -7,6 +7,8 @@ import time
 import msgpack
 import pytest
 import zmq
+from zmq.utils import z85
+from nacl.bindings import crypto_scalarmult_base
 from nacl.signing import SigningKey
 
 from farm import POOL, TOP, rss_kib, secret_of, wait_until
@@ -20,8 +22,9 @@ ZMTP_FRAME = 65536
 def insider(farm):
     """A hostile peer whose key is approved as LON-CAS66."""
     secret = os.urandom(32)
+    key = crypto_scalarmult_base(secret).hex()
+    farm.casfleet("agent", "approve", "LON-CAS66", "--agent-key", key, "--site", "LON", expect=0)
     with farm.peer(secret=secret) as peer:
-        farm.casfleet("agent", "approve", "LON-CAS66", "--agent-key", peer.public.hex(), "--site", "LON", expect=0)
         peer.secret = secret
         wait_until(lambda: said_hello(peer), 20, "a TICK")
         yield peer
@@ -220,8 +223,8 @@ class FalseController:
         self.socket = self.context.socket(zmq.ROUTER)
         self.socket.linger = 0
         secret = secret_of(farm.state / "curve.key")
-        self.socket.curve_secretkey = zmq.utils.z85.encode(secret)
-        self.socket.curve_publickey = zmq.utils.z85.encode(farm.public_keys()[0])
+        self.socket.curve_secretkey = z85.encode(secret)
+        self.socket.curve_publickey = z85.encode(farm.public_keys()[0])
         self.socket.curve_server = True
         self.socket.bind(farm.endpoints["agents"])
         self.command_key = command_key
