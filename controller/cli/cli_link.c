@@ -196,9 +196,15 @@ enum cas_err cli_ask(struct cli_link *link,
     link->answer = NULL;
     link->why = NULL;
     free(frame);
-    if (err != CAS_OK)
+    if (err != CAS_OK) {
         cli_answer_done(ret_answer);
-    return err;
+        return err;
+    }
+    if (ret_answer->size == 0) { /* a refusal: its words are in error */
+        free(ret_answer->document);
+        ret_answer->document = NULL;
+    }
+    return CAS_OK;
 }
 
 void cli_wait(struct cli_link *link, int64_t wait_ms)
