@@ -1,0 +1,221 @@
+/* stage.h - what the files of the virtual fleet share; for stage_*.c alone. */
+#ifndef TESTS_STORY_STAGE_H
+#define TESTS_STORY_STAGE_H
+
+#include <setjmp.h>
+
+#define STORY_HARNESSLESS
+#include "tests/story/story.h"
+
+enum {
+    STAGE_LINES = 20000,
+    STAGE_COMMANDS = 512,
+    STAGE_CLAIMS = 32,
+    STAGE_ROLLOUTS = 64,
+    STAGE_PIDS = 64,
+    STAGE_ROUTES = 4096,
+    STAGE_TORN_MS = 30000,   /* a cut connection is given up: the socket's own heartbeat */
+    STAGE_REDIAL_MS = 1000,  /* a connection that is gone is tried again */
+    STAGE_REFUSED_MS = 60000 /* the slow timer after a refused handshake */
+};
+#define STAGE_POOL "MSExchangeSyncAppPool"
+
+struct stage_clock {
+    int64_t wall_off_ms;  /* wall = true + off */
+    int64_t mono_base_ms; /* mono = true - base */
+};
+
+/* One frame on its way. */
+struct stage_frame {
+    int64_t at_ms;
+    uint64_t order; /* breaks ties */
+    bool is_up;
+    bool is_held;
+    bool is_good;   /* a heartbeat that said healthy, in service */
+    size_t server;  /* index */
+    uint32_t route; /* connection it was sent on */
+    int64_t sent_ms;
+    int64_t echo_ms; /* heartbeats: when the TICK it answers was sent */
+    uint8_t *bytes;
+    size_t size;
+};
+
+struct stage_claim {
+    uint8_t cmd_id[CAS_ID_BYTES];
+    uint8_t nonce[CAS_ID_BYTES];
+    int64_t at_ms, wall_ms;
+};
+struct stage_out { /* an act took it out, no good probe since */
+    bool is_out;
+    int64_t since_ms;
+};
+
+struct stage_server;
+struct stage_host { /* what the agent sees: the model, with places to die in */
+    struct host host;
+    struct stage_server *server;
+};
+struct stage_server {
+    struct story *story;
+    size_t index;
+    char name[STORY_NAME_BYTES];
+    char site[STORY_NAME_BYTES];
+    struct keys *keys;
+    struct keys_public key;
+    struct stage_clock clock;
+    struct host *model;
+    struct stage_host host;
+    struct agent *agent; /* NULL: its process is dead */
+    char ledger_path[512], outbox_path[512];
+    uint32_t server_id; /* the controller's; 0 not approved */
+    bool is_revoked;
+
+    int64_t due_ms;     /* true time of the next agent_tick */
+    int64_t restart_ms; /* true time; 0: none */
+    enum story_point dies_at;
+    int64_t dies_restart_ms;
+    bool is_dying;
+    jmp_buf way_out;
+
+    bool is_up; /* connected */
+    uint32_t route;
+    int64_t dial_ms; /* next try */
+    enum story_way cut;
+    int64_t cut_ms;
+    bool is_holding;
+    enum message_type hold_type;
+
+    enum pool_health seen_health; /* by its last look, as the host answered */
+    bool seen_in_service;
+    int64_t tick_sent_ms; /* of the last TICK that reached it */
+    int64_t echo_ms;      /* newest heartbeat the controller has taken in */
+    int64_t cover_ms;     /* by heartbeats delivered it counts as in service until here */
+    size_t frames_down;
+
+    size_t effect_n; /* harvested */
+    struct stage_out out;
+    uint32_t pid[STAGE_PIDS]; /* in order of appearance: w1, w2 ... */
+    size_t pid_n;
+    size_t recycle_n;
+    struct stage_claim claim[STAGE_CLAIMS];
+    size_t claim_n;
+    uint8_t grant_cmd[CAS_ID_BYTES]; /* the GRANT that reached it last */
+    uint8_t grant_nonce[CAS_ID_BYTES];
+    int64_t grant_until_ms;
+    int64_t changed_ms; /* when a worker last changed, by effect */
+    int64_t in_ms;      /* last good probe after an act */
+};
+
+struct stage_command {
+    uint8_t cmd_id[CAS_ID_BYTES];
+    size_t server;
+    uint64_t seq;
+    bool is_reserved, is_granted, is_cancelled;
+    int64_t reserved_ms, first_effect_ms;
+    size_t recycle_n;
+};
+struct stage_rollout {
+    uint64_t seq;
+    uint32_t floor_pct;
+    int64_t start_ms, until_ms;
+    enum verb verb;
+    bool is_stopped;
+    uint32_t retry_n[STORY_SERVERS], recycle_n[STORY_SERVERS];
+};
+struct stage_acked {
+    uint32_t server_id;
+    uint8_t spool_id[CAS_ID_BYTES];
+    uint64_t upto;
+};
+
+struct stage_line {
+    bool is_main;
+    char text[STORY_LINE_BYTES];
+};
+
+struct story {
+    struct story_settings settings;
+    uint64_t dice;
+    uint64_t number; /* of this story in its program */
+    int64_t now_ms;
+    struct stage_server *server[STORY_SERVERS];
+    size_t server_n;
+
+    struct stage_frame **frame; /* a heap by (at_ms, order) */
+    size_t frame_n, frame_cap;
+    uint64_t frame_order;
+    uint32_t route_last;
+    struct story_net net;
+    enum message_type echo_type;
+    int64_t echo_after_ms;
+
+    char uri[128];
+    struct store_memory *memory;
+    struct controller *controller;
+    struct stage_clock controller_clock;
+    struct keys *command_keys;
+    int64_t controller_due_ms, controller_restart_ms;
+    uint64_t commits_before; /* of earlier runs */
+    uint64_t dies_after;     /* commit, over all runs; 0 none */
+    int64_t dies_restart_ms;
+    bool is_controller_dying, is_disk_full;
+
+    struct keys_public operator_key;
+    uint64_t ask_id;
+    int answer_exit;
+    bool has_answer;
+    char *document;
+    size_t document_n;
+    char error[512];
+
+    struct stage_line *line;
+    size_t line_n;
+    struct stage_command command[STAGE_COMMANDS];
+    size_t command_n;
+    struct stage_rollout rollout[STAGE_ROLLOUTS];
+    size_t rollout_n;
+    struct stage_acked acked[4 * STORY_SERVERS];
+    size_t acked_n;
+    bool has_clock_fault, has_restore;
+    char broken[512];
+};
+
+struct cas_now stage_now(const struct story *s, const struct stage_clock *clock);
+struct stage_server *stage_find(struct story *s, const char *name);
+/* Ends the program: the stage itself cannot go on. */
+void stage_need(enum cas_err err, const struct cas_why *why, const char *what);
+
+/* The next such time of day, UTC. */
+int64_t stage_clock_next(const struct story *s, const char *clock);
+
+/* stage_fleet.c */
+void stage_agent_frame(struct stage_server *server, struct cas_slice bytes);
+void stage_agent_connected(struct stage_server *server);
+void stage_agent_end(struct stage_server *server);
+void stage_controller_frame(struct story *s, const struct channel_frame *frame);
+void stage_operator_frame(struct story *s, struct cas_slice bytes);
+
+/* stage_net.c */
+void stage_send_up(struct stage_server *server, struct cas_slice bytes);
+enum cas_err stage_send_down(void *context, struct channel_route route, struct cas_slice bytes);
+void stage_net_pass(struct story *s);             /* all that is due now */
+int64_t stage_net_due(const struct story *s);     /* true time; INT64_MAX none */
+void stage_net_lost(struct stage_server *server); /* its connection is gone */
+void stage_net_free(struct story *s);
+enum message_type stage_type(struct cas_slice bytes);
+
+/* stage_check.c */
+void stage_line_add(struct story *s, bool is_main, const char *fmt, ...) CAS_PRINTF(3, 4);
+void stage_break(struct story *s, const char *fmt, ...) CAS_PRINTF(2, 3);
+void stage_noted(void *context,
+                 const struct rollout_action *note,
+                 const char *server_name,
+                 struct cas_now now);
+void stage_effects(struct stage_server *server);
+void stage_saw_up(struct stage_server *server, struct cas_slice bytes);
+void stage_saw_down(struct stage_server *server, struct cas_slice bytes);      /* sent */
+void stage_saw_delivered(struct stage_server *server, struct cas_slice bytes); /* to the agent */
+void stage_saw_heartbeat(struct stage_server *server, const struct stage_frame *frame);
+struct stage_rollout *stage_rollout_of(struct story *s, uint64_t seq);
+
+#endif
