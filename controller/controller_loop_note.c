@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Each of the core's notes as an audit verb and as a line of the log. */
 static const struct {
@@ -54,6 +55,8 @@ void loop_note_audit(const struct controller *c,
     if (server[0] != '\0')
         (void)snprintf(audit.subject, sizeof audit.subject, "%s", server);
     const char *reason = action->reason != REASON_NONE ? rollout_reason_words(action->reason) : "";
+    if (strcmp(reason, action->words) == 0)
+        reason = "";
     (void)snprintf(audit.words,
                    sizeof audit.words,
                    "%s%s%s",
@@ -68,13 +71,18 @@ void loop_note_tell(struct controller *c, const struct rollout_action *action, s
     const char *server = server_name(c, action);
     enum event event =
         (size_t)action->note < CAS_COUNT(notes) ? notes[action->note].event : EVENT_NONE;
+    char why[80] = "";
+    struct cas_text reason = CAS_TEXT(why);
+    if (action->reason != REASON_NONE &&
+        strcmp(rollout_reason_words(action->reason), action->words) != 0)
+        cas_text_add(&reason, " reason=\"%s\"", rollout_reason_words(action->reason));
     if (event != EVENT_NONE)
         log_event(event,
-                  "id=r-%04" PRIu64 "%s%s reason=\"%s\" %s",
+                  "id=r-%04" PRIu64 "%s%s%s %s",
                   action->seq,
                   server[0] != '\0' ? " server=" : "",
                   server,
-                  rollout_reason_words(action->reason),
+                  why,
                   action->words);
     if (c->settings.noted != NULL)
         c->settings.noted(c->settings.context, action, server, now);

@@ -488,7 +488,6 @@ TEST(store, a_rollout_comes_back_step_by_step)
     step[1].reserved_ms = 11;
     step[1].granted_ms = 12;
     step[1].granted_wall_issued_ms = 13;
-    step[1].good_probe = 14;
     (void)snprintf(step[1].note, sizeof step[1].note, "503");
     step[1].evidence = (struct rollout_evidence){.seq = 5,
                                                  .state = COMMAND_DONE,
@@ -556,7 +555,6 @@ TEST(store, a_rollout_comes_back_step_by_step)
     EXPECT_INT_EQ(11, second->reserved_ms);
     EXPECT_INT_EQ(12, second->granted_ms);
     EXPECT_INT_EQ(13, second->granted_wall_issued_ms);
-    EXPECT_UINT_EQ(14, second->good_probe);
     EXPECT_TEXT_EQ("503", second->note);
     EXPECT_UINT_EQ(5, second->evidence.seq);
     EXPECT_INT_EQ(COMMAND_DONE, second->evidence.state);
