@@ -60,16 +60,19 @@ uint64_t hub_refused_n(const struct hub *hub)
     return hub->refused_n;
 }
 
-/* A bucket of PEER_RATE_BURST messages that fills by PEER_RATE_PER_S. */
+/* A bucket of so many messages, which fills by its rate. */
 static bool token_take(struct hub_entry *entry, int64_t mono_ms)
 {
-    const int64_t full = (int64_t)PEER_RATE_BURST * TOKEN_MILLI;
+    bool is_operator = entry->peer.is_operator;
+    const int64_t rate_per_s = is_operator ? OPERATOR_RATE_PER_S : PEER_RATE_PER_S;
+    const int64_t full =
+        (int64_t)(is_operator ? OPERATOR_RATE_BURST : PEER_RATE_BURST) * TOKEN_MILLI;
     int64_t tokens = entry->tokens_milli;
     int64_t passed_ms = mono_ms - entry->filled_ms;
-    if (!entry->is_filled || passed_ms >= full / PEER_RATE_PER_S)
+    if (!entry->is_filled || passed_ms >= full / rate_per_s)
         tokens = full;
     else if (passed_ms > 0)
-        tokens += passed_ms * PEER_RATE_PER_S;
+        tokens += passed_ms * rate_per_s;
     if (tokens > full)
         tokens = full;
     if (!entry->is_filled || passed_ms > 0)

@@ -30,6 +30,8 @@ enum {
     /* peers */
     PEER_RATE_PER_S = 20, /* messages a second and agent; more are dropped and counted */
     PEER_RATE_BURST = 40,
+    OPERATOR_RATE_PER_S = 200, /* a script asks as fast as programs start */
+    OPERATOR_RATE_BURST = 400,
     PEER_VIOLATIONS_PER_MIN = 3, /* then quarantine */
     PEER_QUARANTINE_MS = 60000,
     PEER_MAX = 12000,

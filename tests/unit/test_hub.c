@@ -93,6 +93,25 @@ TEST(hub, the_rate_is_a_bucket_of_its_own_for_each_key)
     EXPECT_INT_EQ(HUB_PASS, receive(hub, 1, CHANNEL_AGENTS, INT64_C(1) << 50));
 }
 
+/* Why: a script asks as fast as it starts programs, about 70 a second; a question dropped there
+ * reads as a controller that is down. */
+TEST(hub, an_operator_may_ask_ten_times_as_fast_as_an_agent_speaks)
+{
+    CAS_AUTO(hub) hub = hub_make();
+    struct cas_why why = {""};
+    char line[160], key[KEYS_TEXT_BYTES];
+    struct keys_public operator_key = key_of(9);
+    keys_text(&operator_key, key);
+    (void)snprintf(line, sizeof line, "ops.a viewer %s\n", key);
+    EXPECT_OK(hub_operators_take(hub, "operators", cas_slice_of(line), &why), &why);
+    for (int i = 0; i < OPERATOR_RATE_BURST; i++)
+        EXPECT_INT_EQ(HUB_PASS, receive(hub, 9, CHANNEL_OPERATORS, 1000));
+    EXPECT_INT_EQ(HUB_DROP_RATE, receive(hub, 9, CHANNEL_OPERATORS, 1000));
+    EXPECT_INT_EQ(HUB_DROP_RATE, receive(hub, 9, CHANNEL_OPERATORS, 1004));
+    EXPECT_INT_EQ(HUB_PASS, receive(hub, 9, CHANNEL_OPERATORS, 1005));
+    EXPECT_INT_EQ(HUB_DROP_RATE, receive(hub, 9, CHANNEL_OPERATORS, 1005));
+}
+
 TEST(hub, three_violations_in_a_minute_are_a_minute_of_silence)
 {
     CAS_AUTO(hub) hub = hub_make();
