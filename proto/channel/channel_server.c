@@ -78,8 +78,8 @@ static enum cas_err bind_port(struct channel_server *server,
     return CAS_OK;
 }
 
-/* A stranger must be refused at each port: libzmq lets everybody in when its ZAP set-up is wrong.
- */
+/* A stranger must be refused at each port, and by us: libzmq lets everybody in when its ZAP set-up
+ * is wrong, and nobody when it finds no handler. */
 static enum cas_err
 test_ports(struct channel_server *server, const struct keys *keys, struct cas_why *why)
 {
@@ -96,6 +96,12 @@ test_ports(struct channel_server *server, const struct keys *keys, struct cas_wh
                                     keys_public_of(keys)};
         uint64_t refused = server->counts.handshakes_refused;
         err = channel_self_test(&self, &server->zap, why);
+        if (err == CAS_OK && server->counts.handshakes_refused == refused)
+            err = cas_fail(why,
+                           CAS_ERR_BUG,
+                           "%s: the ZAP handler was not asked about the self-test's key in %d ms",
+                           self.endpoint,
+                           CHANNEL_SELF_MS);
         server->counts.handshakes_refused = refused;
     }
     server->zap.stranger = NULL;

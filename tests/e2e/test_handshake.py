@@ -8,7 +8,7 @@ import time
 import pytest
 import zmq
 
-from farm import BIN, Agent, rss_kib, wait_until
+from farm import BIN, Agent, Process, rss_kib, wait_until
 
 IS_LONG = bool(os.environ.get("CASFLEET_LONG"))
 GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x01" + b"CURVE".ljust(20, b"\0") + b"\0" + bytes(31)
@@ -61,6 +61,38 @@ def test_a_stranger_at_the_agents_port_is_shown_as_waiting(farm):
         rows = wait_until(lambda: [r for r in farm.ask("agent.list", pending="")["items"] if r["key"] == key], 10,
                           "the key to be shown")
     assert rows[0]["state"] == "waiting" and len(rows[0]["fingerprint"]) == 39
+
+
+# Why: without its allow-list of keys the controller would let in nobody, or with other settings everybody.
+# How: the handler of key questions is never bound; the start's self-test has to see that.
+def test_a_controller_whose_key_handler_is_missing_does_not_start(make_farm):
+    farm = make_farm(is_started=False)
+    begun = Process([BIN / "controller/casfleet-controller", "run", "--config", farm.config], farm.folder / "no-handler.log",
+                    {"CASFLEET_FAILPOINT": "channel.zap_bind:1:eio"})
+    farm.processes.append(begun)
+    assert begun.popen.wait(30) == 2
+    assert "selftest_failed" in begun.text() and "the ZAP handler was not asked" in begun.text()
+    assert not (farm.state / "endpoints").exists()
+
+
+# Why: a handler that died must end the program at once: the service manager starts a whole one again.
+def test_a_controller_whose_key_handler_dies_ends_and_sends_nothing_more(make_farm):
+    farm = make_farm(is_started=False)
+    farm.start(env={"CASFLEET_FAILPOINT": "channel.zap:300:eio"})
+    strangers = []
+    try:
+        while farm.controller.is_alive() and len(strangers) < 400:  # each handshake is some of the handler's turns
+            strangers.append(farm.peer())
+            strangers[-1].hello()
+            time.sleep(0.02)
+        assert farm.controller.popen.wait(20) == 1
+        assert "zap_died" in farm.controller.text()
+        assert all(stranger.receive(0) is None for stranger in strangers)
+    finally:
+        for stranger in strangers:
+            stranger.close()
+    farm.start()
+    assert answers(farm)
 
 
 # Why: an agent that pinned another controller's key must not talk to this one.
