@@ -40,6 +40,7 @@ struct rig {
     struct channel_route operator_route;
     struct keys_public operator_key;
     char operators[256];
+    char uri[64]; /* of its own in each test: one that failed leaves its database behind */
     struct {
         struct channel_route route;
         uint8_t *bytes;
@@ -395,7 +396,7 @@ static struct cas_now log_now(void *arg)
 static void rig_start(struct rig *rig)
 {
     struct cas_why why = {0};
-    struct controller_settings settings = {.store_path = "file:/loop?vfs=memdb",
+    struct controller_settings settings = {.store_path = rig->uri,
                                            .operators_path = rig->operators,
                                            .command_keys = rig->command,
                                            .leader_id = {3},
@@ -405,12 +406,12 @@ static void rig_start(struct rig *rig)
     EXPECT_OK(controller_open(&settings, rig->now, &rig->controller, &why), &why);
 }
 
-static void fleet_make(void)
+static void fleet_make(struct rig *rig)
 {
     static const uint8_t leader[CAS_ID_BYTES] = {1};
     CAS_AUTO(store) store = NULL;
     struct cas_why why = {0};
-    EXPECT_OK(store_open("file:/loop?vfs=memdb", leader, (struct cas_now){0}, &store, &why), &why);
+    EXPECT_OK(store_open(rig->uri, leader, (struct cas_now){0}, &store, &why), &why);
     for (uint8_t i = 1; i <= SERVERS; i++) {
         struct inventory_server server = {.admission = ADMISSION_APPROVED, .label = {"LON"}};
         (void)snprintf(server.name, sizeof server.name, "LON-CAS%02u", i);
@@ -426,20 +427,22 @@ static struct rig *rig_open(void)
     struct rig *rig = calloc(1, sizeof *rig);
     struct cas_why why = {0};
     char hex[KEYS_TEXT_BYTES], text[128];
+    static int rigs;
     EXPECT_NOT_NULL(rig);
+    (void)snprintf(rig->uri, sizeof rig->uri, "file:/loop%d?vfs=memdb", rigs++);
     rig->now = (struct cas_now){.wall_ms = INT64_C(1700000000000), .mono_ms = 12345};
     log_set_stage(&(struct log_stage){.now = log_now, .line = quiet, .arg = rig});
     EXPECT_OK(keys_start(&why), &why);
     EXPECT_OK(keys_make_from(KEYS_SIGN, (const uint8_t[CAS_KEY_BYTES]){5}, &rig->command), NULL);
     EXPECT_OK(cas_arena_open(WIRE_ARENA_BYTES, &rig->arena), NULL);
-    EXPECT_OK(store_memory_open("file:/loop?vfs=memdb", &rig->memory, &why), &why);
+    EXPECT_OK(store_memory_open(rig->uri, &rig->memory, &why), &why);
     rig->operator_key.byte[0] = 99;
     rig->operator_route = (struct channel_route){CHANNEL_OPERATORS, 1};
     keys_text(&rig->operator_key, hex);
     (void)snprintf(text, sizeof text, "ops.a admin %s\n", hex);
     (void)snprintf(rig->operators, sizeof rig->operators, "%s", test_path("operators"));
     test_write(rig->operators, text, strlen(text));
-    fleet_make();
+    fleet_make(rig);
     for (uint8_t i = 1; i <= SERVERS; i++)
         rig->agent[i] = (struct mock_agent){.server_id = i,
                                             .key = {{i}},
@@ -851,7 +854,7 @@ TEST(controller_loop, a_fenced_controller_ends_without_sending)
     CAS_AUTO(store) other = NULL;
     struct cas_why why = {0};
     all_hello(rig);
-    EXPECT_OK(store_open("file:/loop?vfs=memdb", other_id, rig->now, &other, &why), &why);
+    EXPECT_OK(store_open(rig->uri, other_id, rig->now, &other, &why), &why);
     agent_report(rig, &rig->agent[1], 1, 1, 10);
     rig->now.mono_ms += 1000;
     EXPECT_ERR(CAS_ERR_FENCED, controller_tick(rig->controller, rig->now, &why));
