@@ -22,6 +22,15 @@ static struct rollout_entry *find_command(const struct rollout_book *book,
     return NULL;
 }
 
+/* Two OFFERs on their way make an agent claim twice, and only the nonce given last is good: then
+ * the GRANT is made anew, after the same checks. */
+static bool is_claimable(const struct rollout_step *step, const struct message_claim *claim)
+{
+    if (step->state == STEP_GRANTED)
+        return memcmp(step->nonce, claim->nonce, CAS_ID_BYTES) != 0;
+    return step->state == STEP_RESERVED;
+}
+
 enum cas_err rollout_claim(struct rollout_book *book,
                            const struct inventory *inventory,
                            uint32_t server_id,
@@ -33,13 +42,16 @@ enum cas_err rollout_claim(struct rollout_book *book,
     size_t at = 0;
     struct rollout_entry *entry = find_command(book, server_id, claim->cmd_id, &at);
 
-    if (entry == NULL || entry->open.step[at].state != STEP_RESERVED)
+    if (entry == NULL || !is_claimable(&entry->open.step[at], claim))
         return CAS_OK;
 #ifndef CASFLEET_MUTANT_R11
     char text[160];
     struct cas_text words = CAS_TEXT(text);
     cas_text_clear(&words);
     enum rollout_reason reason = rollout_check(&turn, entry, at, &words);
+    /* An order given already stands or falls by itself. */
+    if (reason != REASON_NONE && entry->open.step[at].state == STEP_GRANTED)
+        return rollout_turn_end(&turn);
     if (reason != REASON_NONE) {
         rollout_step_withdraw(&turn,
                               entry,

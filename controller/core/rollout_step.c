@@ -95,14 +95,13 @@ void rollout_step_grant(struct rollout_turn *turn,
                         const uint8_t nonce[CAS_ID_BYTES])
 {
     struct rollout_step *step = &entry->open.step[at];
-    int64_t allowed_ms =
-        (int64_t)(entry->open.body.drain_ms + entry->open.body.act_ms) + ROLLOUT_GRACE_MS;
 
     memcpy(step->nonce, nonce, CAS_ID_BYTES);
     step->granted_ms = turn->now.wall_ms;
     step->granted_wall_issued_ms = turn->now.wall_ms;
     step->granted_mono_ms = turn->now.mono_ms;
-    step->deadline_mono_ms = turn->now.mono_ms + allowed_ms;
+    step->deadline_mono_ms = turn->now.mono_ms + ROLLOUT_GRACE_MS +
+                             (int64_t)(entry->open.body.drain_ms + entry->open.body.act_ms);
     rollout_step_set(entry, at, STEP_GRANTED);
     rollout_save_step(turn, entry, at);
     rollout_tell(turn, entry, at, NOTE_GRANTED, step->reason, "attempt %u", step->attempt);

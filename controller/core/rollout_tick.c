@@ -6,20 +6,47 @@
 
 /* ---- one step's timers ---- */
 
+/* After a restart: nobody has been heard yet, and a CLAIM that came before the others' heartbeats
+ * would have to be refused. */
+static void offer_anew(struct rollout_turn *turn, struct rollout_entry *entry, size_t at)
+{
+    char text[160];
+    struct cas_text words = CAS_TEXT(text);
+    cas_text_clear(&words);
+    enum rollout_reason reason = rollout_check(turn, entry, at, &words);
+
+    if (reason == REASON_NONE) {
+        rollout_send(turn, entry, at, ACTION_SEND_PLAN);
+        rollout_send(turn, entry, at, ACTION_SEND_OFFER);
+    } else if (turn->now.mono_ms >= entry->open.step[at].deadline_mono_ms) {
+        rollout_step_withdraw(turn,
+                              entry,
+                              at,
+                              reason,
+                              words.used > 0 ? text : rollout_reason_words(reason));
+    }
+}
+
 static void tend_reserved(struct rollout_turn *turn, struct rollout_entry *entry, size_t at)
 {
     struct rollout_step *step = &entry->open.step[at];
     int64_t mono_ms = turn->now.mono_ms;
 
-    if (step->deadline_mono_ms == 0) {
+    if (step->deadline_mono_ms == 0)
         step->deadline_mono_ms = mono_ms + CLAIM_WAIT_MS;
-        rollout_send(turn, entry, at, ACTION_SEND_PLAN);
-        rollout_send(turn, entry, at, ACTION_SEND_OFFER);
+    if (step->sent_mono_ms == 0) {
+        offer_anew(turn, entry, at);
     } else if (mono_ms >= step->deadline_mono_ms) {
         rollout_step_fail(turn, entry, at, STEP_FAILED, REASON_NO_CLAIM, "");
     } else if (mono_ms - step->sent_mono_ms >= RESEND_MS) {
         rollout_send(turn, entry, at, ACTION_SEND_OFFER);
     }
+}
+
+/* From GRANT to outcome. */
+static int64_t allowed_ms(const struct rollout_entry *entry)
+{
+    return (int64_t)(entry->open.body.drain_ms + entry->open.body.act_ms) + ROLLOUT_GRACE_MS;
 }
 
 static void tend_granted(struct rollout_turn *turn, struct rollout_entry *entry, size_t at)
@@ -28,8 +55,7 @@ static void tend_granted(struct rollout_turn *turn, struct rollout_entry *entry,
     int64_t mono_ms = turn->now.mono_ms;
 
     if (step->deadline_mono_ms == 0) {
-        step->deadline_mono_ms = mono_ms + ROLLOUT_GRACE_MS +
-                                 (int64_t)(entry->open.body.drain_ms + entry->open.body.act_ms);
+        step->deadline_mono_ms = mono_ms + allowed_ms(entry);
         return;
     }
     if (mono_ms >= step->deadline_mono_ms) {
@@ -62,6 +88,18 @@ ask_again(struct rollout_turn *turn, struct rollout_entry *entry, size_t at, int
         rollout_send(turn, entry, at, ACTION_SEND_REVOKE);
 }
 
+/* What was only offered can wait for its REVOKED; what was granted may have acted. */
+static void tend_cancelling(struct rollout_turn *turn, struct rollout_entry *entry, size_t at)
+{
+    struct rollout_step *step = &entry->open.step[at];
+
+    if (step->granted_ms != 0 && step->deadline_mono_ms == 0)
+        step->deadline_mono_ms = turn->now.mono_ms + allowed_ms(entry);
+    if (step->granted_ms != 0 && turn->now.mono_ms >= step->deadline_mono_ms)
+        rollout_step_fail(turn, entry, at, STEP_UNKNOWN, REASON_NO_RESULT, "");
+    ask_again(turn, entry, at, step->state == STEP_CANCELLING ? RESEND_MS : ROLLOUT_ASK_MS);
+}
+
 static void tend_step(struct rollout_turn *turn, struct rollout_entry *entry, size_t at)
 {
     struct rollout_step *step = &entry->open.step[at];
@@ -77,7 +115,7 @@ static void tend_step(struct rollout_turn *turn, struct rollout_entry *entry, si
         tend_proving(turn, entry, at);
         break;
     case STEP_CANCELLING:
-        ask_again(turn, entry, at, RESEND_MS);
+        tend_cancelling(turn, entry, at);
         break;
     case STEP_FAILED:
     case STEP_UNKNOWN:
