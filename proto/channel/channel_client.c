@@ -234,9 +234,7 @@ enum cas_err channel_client_send(struct channel_client *client, struct cas_slice
         return CAS_ERR_TOO_LONG;
     if (client->state != CHANNEL_UP)
         return CAS_ERR_UNREACHABLE;
-    if (zmq_send(client->socket, bytes.data, bytes.size, ZMQ_DONTWAIT) < 0)
-        return zmq_errno() == EAGAIN ? CAS_ERR_AGAIN : CAS_ERR_UNREACHABLE;
-    return CAS_OK;
+    return channel_dealer_send(client->socket, bytes);
 }
 
 enum channel_state channel_client_state(const struct channel_client *client)

@@ -147,6 +147,28 @@ enum cas_err channel_hall_take(struct channel_hall *hall,
     return err;
 }
 
+static enum cas_err send_part(void *socket, struct cas_slice part, int flags)
+{
+    flags |= ZMQ_DONTWAIT;
+    int rc = zmq_send(socket, part.data, part.size, flags);
+    if (rc < 0 && zmq_errno() == EAGAIN) {
+        /* libzmq may not have looked for a millisecond whether the queue has room again; asking for
+         * events makes it look. */
+        int events = 0;
+        size_t size = sizeof events;
+        (void)zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size);
+        rc = zmq_send(socket, part.data, part.size, flags);
+    }
+    if (rc >= 0)
+        return CAS_OK;
+    return zmq_errno() == EAGAIN ? CAS_ERR_AGAIN : CAS_ERR_UNREACHABLE;
+}
+
+enum cas_err channel_dealer_send(void *socket, struct cas_slice bytes)
+{
+    return bytes.size > WIRE_FRAME_BYTES ? CAS_ERR_TOO_LONG : send_part(socket, bytes, 0);
+}
+
 enum cas_err channel_hall_send(struct channel_hall *hall, uint32_t id, struct cas_slice bytes)
 {
     const uint8_t route[CHANNEL_ROUTE_BYTES] = {0,
@@ -161,10 +183,13 @@ enum cas_err channel_hall_send(struct channel_hall *hall, uint32_t id, struct ca
         return CAS_ERR_UNREACHABLE;
     }
     /* With ROUTER_MANDATORY the first part says whether the peer is there and has room. */
-    if (zmq_send(hall->socket, route, sizeof route, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_send(hall->socket, bytes.data, bytes.size, ZMQ_DONTWAIT) < 0) {
+    struct cas_slice first = {(const char *)route, sizeof route};
+    enum cas_err err = send_part(hall->socket, first, ZMQ_SNDMORE);
+    if (err == CAS_OK)
+        err = send_part(hall->socket, bytes, 0);
+    if (err != CAS_OK) {
         hall->counts->send_failed++;
-        return zmq_errno() == EAGAIN ? CAS_ERR_AGAIN : CAS_ERR_UNREACHABLE;
+        return err;
     }
     hall->counts->frames_out++;
     hall->counts->bytes_out += bytes.size;

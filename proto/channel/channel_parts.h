@@ -133,5 +133,6 @@ CAS_CHECK enum cas_err channel_dealer_take(void *socket,
                                            void *context,
                                            bool *ret_is_empty,
                                            struct cas_why *why);
+CAS_CHECK enum cas_err channel_dealer_send(void *socket, struct cas_slice bytes);
 
 #endif

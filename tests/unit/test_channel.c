@@ -523,6 +523,7 @@ TEST(channel, self_test_notices_a_server_that_lets_everybody_in)
     EXPECT_OK(keys_make(KEYS_CURVE, &keys), NULL);
     EXPECT_OK(keys_make(KEYS_CURVE, &stranger), NULL);
     CAS_AUTO(peer) open_house = peer_listen_without_handler(keys, endpoint);
+    EXPECT_NOT_NULL(open_house);
     void *context = NULL;
     EXPECT_OK(channel_context_open(1, 16, &context, &why), &why);
     struct channel_self self = {context, endpoint, stranger, keys_public_of(keys)};
