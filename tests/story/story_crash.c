@@ -1,0 +1,133 @@
+#include "tests/story/story.h"
+
+static uint64_t two_servers(struct story *s)
+{
+    story_site(s, "LON", "LON-CAS01 LON-CAS02");
+    return story_recycle(s,
+                         "LON-CAS01",
+                         "at=01:00",
+                         "until=05:00",
+                         "floor=50",
+                         "gap=1m",
+                         "settle=1m",
+                         "no-drain",
+                         "act=1m",
+                         "proof=3m",
+                         NULL);
+}
+
+/* Why: an agent that dies between the act and its answer must not act again, and need not: the new
+ * worker is there to be seen.
+ * How: it dies right after the act and comes back. */
+STORY(crash, agent_that_dies_after_the_act_observes_it, "Tue 00:50", 11)
+{
+    uint64_t seq = two_servers(s);
+    story_agent_dies(s, "LON-CAS01", POINT_ACT, 5000);
+    story_until(s, "01:30");
+
+    EXPECT_HAS(s, "dies LON-CAS01");
+    EXPECT_STATE(s, seq, ROLLOUT_DONE);
+    EXPECT_THAT(s, story_recycles(s, "LON-CAS01") == 1);
+    EXPECT_TEXT_HAS("observed", story_step(s, seq, "LON-CAS01")->evidence.text);
+}
+
+/* Why: between INTENT and act nobody can say what happened; doing it again might be twice.
+ * How: it dies there, comes back, and finds its old worker. */
+STORY(crash, agent_that_dies_before_the_act_is_unknown_and_not_retried, "Tue 00:50", 12)
+{
+    uint64_t seq = two_servers(s);
+    story_agent_dies(s, "LON-CAS01", POINT_INTENT, 5000);
+    story_until(s, "04:00");
+
+    EXPECT_STEP(s, seq, "LON-CAS01", STEP_UNKNOWN);
+    EXPECT_STATE(s, seq, ROLLOUT_HALTED);
+    EXPECT_SLOT_HELD(s, seq, "LON-CAS01");
+    EXPECT_UNTOUCHED(s, "LON-CAS01");
+
+    /* Only an operator's word makes it a second attempt. */
+    EXPECT_THAT(s, story_ask(s, "recycle.retry", "id=r-0001", "target=LON-CAS01", NULL) == 0);
+    story_until(s, "04:30");
+    EXPECT_STEP(s, seq, "LON-CAS01", STEP_CLOSED);
+    EXPECT_THAT(s, story_recycles(s, "LON-CAS01") == 1);
+}
+
+/* Why: a nonce lives in memory: with it the order dies, and may be given anew.
+ * How: the agent dies as the GRANT arrives, before INTENT. */
+STORY(crash, agent_that_dies_before_intent_acts_once_later, "Tue 00:50", 13)
+{
+    uint64_t seq = two_servers(s);
+    story_agent_dies(s, "LON-CAS01", POINT_GRANT, 5000);
+    story_until(s, "02:00");
+
+    EXPECT_STEP(s, seq, "LON-CAS01", STEP_CLOSED);
+    EXPECT_THAT(s, story_recycles(s, "LON-CAS01") == 1);
+}
+
+/* Why: the outcome is on disk; the answer is only its copy.
+ * How: the agent dies with the outcome written and RESULT unsent, and stays away for a minute. */
+STORY(crash, agent_that_dies_with_its_answer_tells_it_later, "Tue 00:50", 14)
+{
+    uint64_t seq = two_servers(s);
+    story_agent_dies(s, "LON-CAS01", POINT_OUTCOME, 60000);
+    story_until(s, "01:30");
+
+    EXPECT_STEP(s, seq, "LON-CAS01", STEP_CLOSED);
+    EXPECT_THAT(s, story_recycles(s, "LON-CAS01") == 1);
+}
+
+/* Why: a rollout is as durable as its commits: a controller that comes back goes on at the same
+ * place, nothing skipped, repeated or reordered.
+ * How: the same rollout over and over; each time the controller dies after one commit further, with
+ * nothing of that commit sent, and comes back after 20 s. */
+STORY(crash, controller_that_dies_after_any_commit_goes_on_there, "Tue 00:50", 15)
+{
+    (void)s;
+    for (uint64_t k = 1; k < 200; k++) {
+        struct story_settings settings = {.folder = test_folder(), .start = "Tue 00:50"};
+        settings.seed = 15;
+        CAS_AUTO(story) one = story_begin(&settings);
+        story_site(one, "LON", "LON-CAS01 LON-CAS02");
+        uint64_t seq = story_recycle(one,
+                                     "LON-CAS[01-02]",
+                                     "at=00:51",
+                                     "until=05:00",
+                                     "floor=50",
+                                     "gap=20s",
+                                     "settle=20s",
+                                     "no-drain",
+                                     "proof=2m",
+                                     NULL);
+        uint64_t before = story_commits(one);
+        story_controller_dies_after(one, k, 20000);
+        for (int i = 0; i < 20 && !(story_controller(one) != NULL &&
+                                    story_rollout(one, seq)->state == ROLLOUT_DONE);
+             i++)
+            story_pass(one, 30000);
+        EXPECT_THAT(one, story_check(one));
+        EXPECT_STATE(one, seq, ROLLOUT_DONE);
+        EXPECT_THAT(one, story_recycles(one, "LON-CAS01") == 1);
+        EXPECT_THAT(one, story_recycles(one, "LON-CAS02") == 1);
+        if (story_commits(one) - before < k) /* it was over before it could die */
+            return;
+    }
+    EXPECT_THAT(s, false);
+}
+
+/* Why: a restored database has lost its last minutes; the agents' journals have not.
+ * How: a backup before the first act, put back after it: the same command is derived again, and the
+ * agent answers it from its journal. */
+STORY(crash, restored_database_repeats_no_act, "Tue 00:50", 16)
+{
+    uint64_t seq = two_servers(s);
+    story_until(s, "00:59");
+    story_backup(s);
+    story_until(s, "01:02");
+    EXPECT_THAT(s, story_recycles(s, "LON-CAS01") == 1);
+    story_controller_dies(s, -1);
+    story_restore(s);
+    story_controller_starts(s);
+    story_until(s, "02:00");
+
+    EXPECT_THAT(s, story_recycles(s, "LON-CAS01") == 1);
+    EXPECT_THAT(s, story_rollout(s, seq)->state != ROLLOUT_RUNNING);
+}
