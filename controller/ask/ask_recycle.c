@@ -19,8 +19,8 @@ static enum cas_err wish_time(struct ask_call *call, struct rollout_wish *wish)
         enum cas_err err = ask_when(ask_get(call, "at"), now, &wish->start_ms, &call->why);
         if (err != CAS_OK)
             return err;
-        wish->until_ms = wish->start_ms + 4 * HOUR_MS;
     }
+    wish->until_ms = wish->start_ms + 4 * HOUR_MS;
     if (ask_has(call, "until")) {
         struct cas_now from = {.wall_ms = wish->start_ms, .mono_ms = now.mono_ms};
         enum cas_err err = ask_when(ask_get(call, "until"), from, &wish->until_ms, &call->why);

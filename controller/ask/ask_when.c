@@ -4,13 +4,14 @@
 #include "controller/ask/ask_room.h"
 
 enum {
-    DAY_MS = 24 * 60 * 60 * 1000
+    NOON_S = 12 * 60 * 60,
+    SEARCH_S = 4 * 60 * 60 /* no clock is ever changed by more */
 };
 
 static bool take_word(struct cas_slice *text, const char *word)
 {
     size_t size = strlen(word);
-    if (text->size < size || memcmp(text->data, word, size) != 0)
+    if (text->size <= size || memcmp(text->data, word, size) != 0 || text->data[size] != ' ')
         return false;
     size_t at = size;
     while (at < text->size && text->data[at] == ' ')
@@ -39,6 +40,32 @@ static bool clock_of(struct cas_slice text, int *ret_hour, int *ret_minute)
     return true;
 }
 
+static int minute_of(const struct tm *at)
+{
+    return ((at->tm_year * 12 + at->tm_mon) * 31 + at->tm_mday) * 24 * 60 + at->tm_hour * 60 +
+           at->tm_min;
+}
+
+/* The first instant whose local time is not before at: a time that a clock change leaps over is the
+ * instant of the leap, one that comes twice is its first. */
+static int64_t first_local(struct tm at)
+{
+    struct tm noon = at; /* which every day has */
+    noon.tm_hour = 12;
+    noon.tm_min = 0;
+    int wall_s = (at.tm_hour * 60 + at.tm_min) * 60;
+    time_t from = mktime(&noon) - NOON_S + wall_s - SEARCH_S;
+    noon.tm_hour = at.tm_hour;
+    noon.tm_min = at.tm_min;
+    int wanted = minute_of(&noon);
+    for (time_t second = from; second <= from + 2 * SEARCH_S; second += 60) {
+        const struct tm *local = localtime(&second);
+        if (local == NULL || minute_of(local) >= wanted)
+            return (int64_t)second * 1000;
+    }
+    return (int64_t)(from + SEARCH_S) * 1000;
+}
+
 /* The next such time of day in local time; the C library knows the zone and its changes. */
 static int64_t next_local(struct cas_now now, int hour, int minute, int days_on)
 {
@@ -52,12 +79,11 @@ static int64_t next_local(struct cas_now now, int hour, int minute, int days_on)
     at.tm_sec = 0;
     at.tm_isdst = -1;
     at.tm_mday += days_on;
-    struct tm first = at;
-    int64_t wall_ms = (int64_t)mktime(&first) * 1000;
+    int64_t wall_ms = first_local(at);
     if (days_on > 0 || wall_ms > now.wall_ms)
         return wall_ms;
     at.tm_mday += 1;
-    return (int64_t)mktime(&at) * 1000;
+    return first_local(at);
 }
 
 enum cas_err
