@@ -66,8 +66,14 @@ static void tend_granted(struct rollout_turn *turn, struct rollout_entry *entry,
     /* Not after a restart: another run of the controller signs another order. */
     bool is_alive =
         step->granted_mono_ms != 0 && mono_ms - step->granted_mono_ms < GRANT_LIFE_MS - RESEND_MS;
-    if (is_alive && mono_ms - step->sent_mono_ms >= RESEND_MS)
+    if (mono_ms - step->sent_mono_ms < RESEND_MS)
+        return;
+    if (is_alive)
         rollout_send(turn, entry, at, ACTION_SEND_GRANT);
+    else if (step->granted_mono_ms == 0 || mono_ms - step->granted_mono_ms >= GRANT_LIFE_MS)
+        /* Nobody can act on it any more: an agent that has not begun says REVOKED, and then it may
+         * be offered anew; one that has begun says what it does. */
+        rollout_send(turn, entry, at, ACTION_SEND_REVOKE);
 }
 
 static void tend_proving(struct rollout_turn *turn, struct rollout_entry *entry, size_t at)
