@@ -227,8 +227,9 @@ step_noted(struct story *s, struct stage_server *server, const struct rollout_ac
     if (note->note == NOTE_RETRIED)
         rollout->retry_n[server->index]++;
     if (note->note == NOTE_RESERVED) {
+        if (!command->is_reserved) /* a restored database may reserve it once more */
+            command->reserved_ms = s->now_ms;
         command->is_reserved = true;
-        command->reserved_ms = s->now_ms;
     }
     if (note->note == NOTE_GRANTED) {
         command->is_granted = true;

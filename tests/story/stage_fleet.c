@@ -683,6 +683,9 @@ uint64_t story_commits(const struct story *s)
 void story_backup(struct story *s)
 {
     struct cas_why why = {.text = ""};
+    struct cas_now now = stage_now(s, &s->controller_clock);
+    if (s->controller != NULL)
+        stage_need(controller_flush(s->controller, now, &why), &why, "backup");
     stage_need(store_memory_mark(s->memory, &why), &why, "backup");
 }
 
