@@ -170,10 +170,23 @@ static void core_tick(struct controller *c, struct cas_now now)
         loop_gather(c, now);
 }
 
+/* What the core decided is waited for; reports alone are not, and a commit costs much the same for
+ * few and many. */
+static int64_t commit_left_ms(const struct controller *c, int64_t mono_ms)
+{
+    bool is_waited_for = c->actions.n > 0 || c->report_n == 0;
+    int64_t most_ms = is_waited_for || c->settings.commit_ms > CONTROLLER_REPORTS_MS
+                          ? c->settings.commit_ms
+                          : CONTROLLER_REPORTS_MS;
+    int64_t left_ms = c->gathered_ms + most_ms - mono_ms;
+    return left_ms <= 0 || c->report_n >= CONTROLLER_COMMIT_REPORTS || c->spoiled != CAS_OK
+               ? 0
+               : left_ms;
+}
+
 static bool is_commit_due(const struct controller *c, int64_t mono_ms)
 {
-    return c->is_gathering && (c->report_n >= CONTROLLER_COMMIT_REPORTS || c->spoiled != CAS_OK ||
-                               mono_ms - c->gathered_ms >= c->settings.commit_ms);
+    return c->is_gathering && commit_left_ms(c, mono_ms) == 0;
 }
 
 /* A number lost with a restored database: agents obey a higher one only. Never theirs, and at most
@@ -246,12 +259,8 @@ enum cas_err controller_tick(struct controller *c, struct cas_now now, struct ca
 
 int64_t controller_wait_ms(const struct controller *c, struct cas_now now)
 {
-    if (!c->is_gathering)
-        return c->settings.commit_ms;
-    int64_t left = c->gathered_ms + c->settings.commit_ms - now.mono_ms;
-    if (left < 0 || c->report_n >= CONTROLLER_COMMIT_REPORTS)
-        return 0;
-    return left < c->settings.commit_ms ? left : c->settings.commit_ms;
+    int64_t left_ms = c->is_gathering ? commit_left_ms(c, now.mono_ms) : c->settings.commit_ms;
+    return left_ms < c->settings.commit_ms ? left_ms : c->settings.commit_ms;
 }
 
 enum cas_err controller_flush(struct controller *c, struct cas_now now, struct cas_why *why)

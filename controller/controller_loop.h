@@ -37,7 +37,8 @@ struct controller_settings {
     void *context;           /* of the two above */
 };
 enum {
-    CONTROLLER_COMMIT_MS = 20,        /* reports wait at most so long for their commit */
+    CONTROLLER_COMMIT_MS = 20,        /* a decision waits at most so long for its commit */
+    CONTROLLER_REPORTS_MS = 100,      /* reports alone: more of them share one */
     CONTROLLER_COMMIT_REPORTS = 2000, /* or until there are so many */
     CONTROLLER_RETRY_MS = 1000, /* after a commit that failed, nothing is taken in for so long */
     CONTROLLER_ANSWERS = 32,    /* answers on their way to operators with a full queue */

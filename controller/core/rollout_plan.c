@@ -235,7 +235,7 @@ static double urgency_of(const struct inventory_server *server, struct cas_now n
     if (is_recent(server->event_4227_ms, now.wall_ms) || reading(server, SYMPTOM_events_4227) > 0)
         urgency += 250;
     urgency += share(reading(server, SYMPTOM_ports_used), ports, 200);
-    urgency += share(reading(server, SYMPTOM_close_wait), ports > 0 ? ports : 16384, 100);
+    urgency += share(reading(server, SYMPTOM_close_wait), ports > 0 ? ports / 10 : 1638, 100);
     urgency += share(reading(server, SYMPTOM_stranded_requests), 1000, 60);
     urgency += share(reading(server, SYMPTOM_active_requests), 20000, 40);
     urgency += share(reading(server, SYMPTOM_worker_age), 14.0 * DAY_MS, 30);

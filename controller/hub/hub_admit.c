@@ -15,7 +15,10 @@ static size_t slot_from(const struct hub *hub, const uint8_t key[CAS_KEY_BYTES])
     uint64_t value = 0;
     for (size_t i = 0; i < 8; i++)
         value = value << 8 | (uint64_t)(key[i] ^ key[i + 16]);
-    return (size_t)((value * 0x9E3779B97F4A7C15u) >> 20) & (hub->slot_n - 1);
+    value ^= value >> 33;
+    value *= 0x9E3779B97F4A7C15u;
+    value ^= value >> 29;
+    return (size_t)value & (hub->slot_n - 1);
 }
 
 struct hub_entry *hub_find(const struct hub *hub, const uint8_t key[CAS_KEY_BYTES])

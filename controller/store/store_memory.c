@@ -20,7 +20,7 @@ store_memory_open(const char *uri, struct store_memory **ret_memory, struct cas_
                                NULL);
     if (code == SQLITE_OK)
         code = sqlite3_exec(memory->db,
-                            "PRAGMA page_size = 8192; PRAGMA user_version",
+                            "PRAGMA page_size = 4096; PRAGMA user_version",
                             NULL,
                             NULL,
                             NULL);

@@ -41,11 +41,11 @@ static enum cas_err wal_set(struct store *store, struct cas_why *why)
 static enum cas_err pragmas_set(struct store *store, struct cas_why *why)
 {
     static const char *const common[] = {
-        "PRAGMA page_size = 8192",
+        "PRAGMA page_size = 4096",
         "PRAGMA trusted_schema = OFF",
         "PRAGMA cache_size = -8000",
         "PRAGMA temp_store = MEMORY",
-        "PRAGMA wal_autocheckpoint = 1000",
+        "PRAGMA wal_autocheckpoint = 2000",
         "PRAGMA journal_size_limit = 67108864",
     };
     (void)sqlite3_busy_timeout(store->db, is_uri(store->path) ? 0 : 1000);
