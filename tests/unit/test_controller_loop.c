@@ -1,568 +1,5 @@
-#include "controller/controller_loop.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "proto/base/log.h"
-#include "proto/trust/order.h"
+#include "tests/unit/controller_rig.h"
 #include "tests/unit/test.h"
-
-enum {
-    SERVERS = 3,
-    SENT_MOST = 4096,
-    STEP_MS = 50
-};
-
-/* ---- one agent, as small as the protocol allows ---- */
-
-struct mock_agent {
-    uint32_t server_id;
-    struct keys_public key;
-    uint32_t route;
-    bool is_mute; /* hears and says nothing */
-    uint64_t journal_head, probe_seq;
-    uint32_t pid;
-    int64_t start_ms;
-    uint8_t nonce;
-    bool has_plan;
-    int acts;
-    int heard[64]; /* messages by type */
-    uint64_t ack_upto;
-    uint64_t epoch;
-};
-
-struct rig {
-    struct controller *controller;
-    struct store_memory *memory;
-    struct keys *command;
-    struct cas_now now;
-    struct mock_agent agent[SERVERS + 1]; /* by server id */
-    struct channel_route operator_route;
-    struct keys_public operator_key;
-    char operators[256];
-    char uri[64]; /* of its own in each test: one that failed leaves its database behind */
-    struct {
-        struct channel_route route;
-        uint8_t *bytes;
-        size_t size;
-    } sent[SENT_MOST];
-    size_t sent_n, sent_at;
-    enum cas_err operator_err; /* what sending to the operator yields */
-    struct cas_arena *arena;
-    char answer[400000];
-    size_t answer_size;
-    uint64_t answer_exit;
-    char answer_error[512];
-    bool is_answered;
-    int notes;
-    bool is_ack_early; /* an ACK was sent while its rows were not committed */
-    uint64_t next_ask;
-};
-
-/* ---- the handlers' place: a test says what an ASK does ---- */
-
-static void (*handle)(struct ask_scene *scene,
-                      const struct message_ask *ask,
-                      struct ask_reply *reply);
-
-void ask_answer(struct ask_scene *scene,
-                const struct ask_operator *who,
-                const struct message_ask *ask,
-                struct ask_reply *ret_reply)
-{
-    (void)who;
-    *ret_reply = (struct ask_reply){0};
-    handle(scene, ask, ret_reply);
-}
-
-void ask_reply_done(struct ask_reply *reply)
-{
-    free(reply->document);
-    *reply = (struct ask_reply){0};
-}
-
-static void settle(struct ask_reply *reply, enum cas_err err, const struct cas_why *why)
-{
-    reply->exit = err == CAS_OK ? ASK_EXIT_OK : ASK_EXIT_ATTENTION;
-    (void)snprintf(reply->error, sizeof reply->error, "%s", err == CAS_OK ? "" : why->text);
-}
-
-static struct store_audit audit_of(const struct ask_scene *scene, const char *verb)
-{
-    struct store_audit audit = {.at_ms = scene->now.wall_ms, .who = "ops.a"};
-    (void)snprintf(audit.verb, sizeof audit.verb, "%s", verb);
-    return audit;
-}
-
-/* recycle.run: plans all servers and runs the plan at once. */
-static void
-handle_run(struct ask_scene *scene, const struct message_ask *ask, struct ask_reply *reply)
-{
-    struct cas_why why = {0};
-    struct rollout_wish wish;
-    struct rollout_draft draft = {0};
-    struct rollout_actions actions = {0};
-    size_t at[SERVERS] = {0, 1, 2}, size = 0;
-    uint64_t seq = 0;
-    uint8_t bytes[4096], hash[CAS_HASH_BYTES];
-    (void)ask;
-    rollout_wish_default(&wish, scene->now);
-    wish.gap_ms = 1000;
-    wish.settle_ms = 1000;
-    wish.drain_ms = 0;
-    wish.floor_pct = 0;
-    wish.healthy_n = 2;
-    wish.until_ms = wish.start_ms + 3600000;
-    wish.is_fixed_too = true;
-    (void)snprintf(wish.by, sizeof wish.by, "ops.a");
-    enum cas_err err = store_rollout_next_seq(scene->store, &seq, &why);
-    if (err == CAS_OK)
-        err = rollout_draft(scene->inventory,
-                            scene->book,
-                            at,
-                            inventory_size(scene->inventory),
-                            &wish,
-                            seq,
-                            scene->now,
-                            &draft,
-                            &why);
-    if (err == CAS_OK)
-        err = record_encode(RECORD_plan_body, &draft.body, bytes, sizeof bytes, &size, &why);
-    struct cas_slice plan = {(const char *)bytes, size};
-    if (err == CAS_OK) {
-        sign_plan_hash(plan, hash);
-        err = rollout_run(scene->book,
-                          scene->inventory,
-                          plan,
-                          hash,
-                          cas_slice_of("ops.a"),
-                          cas_slice_of("test"),
-                          scene->now,
-                          &actions,
-                          &why);
-    }
-    struct store_audit audit = audit_of(scene, "recycle.run");
-    if (err == CAS_OK)
-        err = scene->commit(scene->context, &actions, &audit, &why);
-    rollout_actions_done(&actions);
-    rollout_draft_done(&draft);
-    settle(reply, err, &why);
-}
-
-static uint32_t handle_server;
-static void
-handle_revoke(struct ask_scene *scene, const struct message_ask *ask, struct ask_reply *reply)
-{
-    struct cas_why why = {0};
-    struct store_audit audit = audit_of(scene, "agent.revoke");
-    (void)ask;
-    enum cas_err err = scene->revoke(scene->context, handle_server, &audit, &why);
-    settle(reply, err, &why);
-}
-
-static void
-handle_document(struct ask_scene *scene, const struct message_ask *ask, struct ask_reply *reply)
-{
-    (void)scene;
-    (void)ask;
-    reply->size = 3 * WIRE_DOCUMENT_BYTES - 7;
-    reply->document = malloc(reply->size + 1);
-    for (size_t i = 0; i < reply->size; i++)
-        reply->document[i] = (char)('a' + i % 23);
-    reply->document[reply->size] = '\0';
-}
-
-static void
-handle_deny(struct ask_scene *scene, const struct message_ask *ask, struct ask_reply *reply)
-{
-    struct cas_why why = {0};
-    struct rollout_actions none = {0};
-    struct store_audit audit = audit_of(scene, "denied");
-    (void)ask;
-    EXPECT_OK(scene->commit(scene->context, &none, &audit, &why), &why);
-    reply->exit = ASK_EXIT_DENIED;
-}
-
-/* ---- the network: frames wait in a row until the rig plays them ---- */
-
-static bool is_ack_kept(const struct rig *rig, const struct message_ack *ack)
-{
-    struct store_spool spool;
-    if (!ack->has_upto_seq)
-        return true;
-    return !store_is_begun(controller_store(rig->controller)) &&
-           store_spool_of(controller_store(rig->controller), 1, &spool) &&
-           spool.upto_seq >= ack->upto_seq;
-}
-
-static enum cas_err rig_send(void *context, struct channel_route route, struct cas_slice bytes)
-{
-    struct rig *rig = context;
-    if (route.port == CHANNEL_OPERATORS && rig->operator_err != CAS_OK)
-        return rig->operator_err;
-    EXPECT_TRUE(rig->sent_n < SENT_MOST);
-    struct message message;
-    cas_arena_clear(rig->arena);
-    EXPECT_OK(message_decode(bytes, rig->arena, &message, NULL), NULL);
-    if (message.type == MESSAGE_ack && !is_ack_kept(rig, &message.as.ack))
-        rig->is_ack_early = true;
-    rig->sent[rig->sent_n].route = route;
-    rig->sent[rig->sent_n].bytes = malloc(bytes.size);
-    memcpy(rig->sent[rig->sent_n].bytes, bytes.data, bytes.size);
-    rig->sent[rig->sent_n++].size = bytes.size;
-    return CAS_OK;
-}
-
-static void rig_noted(void *context,
-                      const struct rollout_action *note,
-                      const char *server_name,
-                      struct cas_now now)
-{
-    struct rig *rig = context;
-    (void)note;
-    (void)server_name;
-    (void)now;
-    rig->notes++;
-}
-
-static void put_from(struct rig *rig,
-                     const struct keys_public *key,
-                     struct channel_route route,
-                     const struct message *message)
-{
-    static uint8_t frame[WIRE_FRAME_BYTES];
-    size_t size = 0;
-    struct cas_why why = {0};
-    EXPECT_OK(message_encode(message, frame, sizeof frame, &size, &why), &why);
-    struct channel_frame in = {.route = route, .key = *key, .bytes = {(const char *)frame, size}};
-    controller_frame(rig->controller, &in, rig->now);
-}
-
-static void put(struct rig *rig, struct mock_agent *agent, const struct message *message)
-{
-    put_from(rig, &agent->key, (struct channel_route){CHANNEL_AGENTS, agent->route}, message);
-}
-
-static void agent_hello(struct rig *rig, struct mock_agent *agent, uint64_t epoch_max)
-{
-    struct message message = {.type = MESSAGE_hello};
-    message.as.hello = (struct message_hello){.agent_ver = cas_slice_of("0.1.0"),
-                                              .epoch_max = epoch_max,
-                                              .wall_ms = rig->now.wall_ms};
-    message.as.hello.boot_id[0] = 1;
-    message.as.hello.spool_id[0] = 7;
-    put(rig, agent, &message);
-}
-
-static void agent_hb(struct rig *rig, struct mock_agent *agent, uint64_t echo, uint64_t epoch)
-{
-    struct record_worker worker = {.pid = agent->pid, .start_ms = agent->start_ms};
-    struct message message = {.type = MESSAGE_hb};
-    message.as.hb = (struct message_hb){.echo = echo,
-                                        .epoch = epoch,
-                                        .journal_head = agent->journal_head,
-                                        .health = HEALTH_GOOD,
-                                        .workers = &worker,
-                                        .workers_n = 1,
-                                        .wall_ms = rig->now.wall_ms,
-                                        .is_journal_writable = true,
-                                        .probe_seq = ++agent->probe_seq};
-    message.as.hb.boot_id[0] = 1;
-    put(rig, agent, &message);
-}
-
-static void agent_act(struct rig *rig, struct mock_agent *agent, const struct message_grant *grant)
-{
-    struct record_order order;
-    struct keys_public command = keys_public_of(rig->command);
-    struct cas_why why = {0};
-    EXPECT_OK(order_open(grant, &command, rig->arena, &order, &why), &why);
-    EXPECT_BYTES_EQ(agent->key.byte, order.audience, CAS_KEY_BYTES);
-    EXPECT_UINT_EQ(agent->nonce, order.nonce[0]);
-    EXPECT_TRUE(agent->has_plan);
-    agent->acts++;
-    struct message message = {.type = MESSAGE_result};
-    message.as.result = (struct message_result){.state = COMMAND_DONE,
-                                                .seq = ++agent->journal_head,
-                                                .pid_before = agent->pid,
-                                                .start_before_ms = agent->start_ms,
-                                                .pid_after = agent->pid + 1000,
-                                                .start_after_ms = rig->now.wall_ms,
-                                                .intent_ms = rig->now.wall_ms};
-    memcpy(message.as.result.cmd_id, order.cmd_id, CAS_ID_BYTES);
-    agent->pid += 1000;
-    agent->start_ms = rig->now.wall_ms;
-    put(rig, agent, &message);
-}
-
-static void agent_hear(struct rig *rig, struct mock_agent *agent, const struct message *message)
-{
-    struct message out = {.type = MESSAGE_claim};
-    EXPECT_TRUE((size_t)message->type < CAS_COUNT(agent->heard));
-    agent->heard[message->type]++;
-    if (agent->is_mute)
-        return;
-    if (message->type == MESSAGE_tick) {
-        agent->epoch = message->as.tick.epoch;
-        agent_hb(rig, agent, message->as.tick.tick, message->as.tick.epoch);
-    } else if (message->type == MESSAGE_plan) {
-        agent->has_plan = true;
-    } else if (message->type == MESSAGE_offer) {
-        memcpy(out.as.claim.cmd_id, message->as.offer.cmd_id, CAS_ID_BYTES);
-        memset(out.as.claim.nonce, 0, CAS_ID_BYTES);
-        out.as.claim.nonce[0] = ++agent->nonce;
-        put(rig, agent, &out);
-    } else if (message->type == MESSAGE_grant) {
-        struct message_grant grant = message->as.grant;
-        agent_act(rig, agent, &grant);
-    } else if (message->type == MESSAGE_ack && message->as.ack.has_upto_seq) {
-        agent->ack_upto = message->as.ack.upto_seq;
-    }
-}
-
-static void operator_hear(struct rig *rig, const struct message_answer *answer)
-{
-    if (answer->part == 0)
-        rig->answer_size = 0;
-    EXPECT_UINT_EQ(answer->part, rig->answer_size / WIRE_DOCUMENT_BYTES);
-    EXPECT_TRUE(rig->answer_size + answer->document.size <= sizeof rig->answer);
-    if (answer->document.size > 0)
-        memcpy(rig->answer + rig->answer_size, answer->document.data, answer->document.size);
-    rig->answer_size += answer->document.size;
-    rig->answer_exit = answer->exit;
-    if (answer->has_error)
-        EXPECT_OK(cas_slice_copy(answer->error, rig->answer_error, sizeof rig->answer_error), NULL);
-    rig->is_answered = !answer->is_more;
-}
-
-/* Hands out what was sent, in order; what comes back is handed in at once. */
-static void play(struct rig *rig)
-{
-    while (rig->sent_at < rig->sent_n) {
-        size_t at = rig->sent_at++;
-        CAS_AUTO(cas_arena) arena = NULL;
-        struct message message;
-        EXPECT_OK(cas_arena_open(WIRE_ARENA_BYTES, &arena), NULL);
-        struct cas_slice bytes = {(const char *)rig->sent[at].bytes, rig->sent[at].size};
-        EXPECT_OK(message_decode(bytes, arena, &message, NULL), NULL);
-        if (message.type == MESSAGE_answer)
-            operator_hear(rig, &message.as.answer);
-        for (size_t i = 1; i <= SERVERS; i++) {
-            if (rig->sent[at].route.port == CHANNEL_AGENTS &&
-                rig->agent[i].route == rig->sent[at].route.id)
-                agent_hear(rig, &rig->agent[i], &message);
-        }
-        free(rig->sent[at].bytes);
-    }
-    rig->sent_n = 0;
-    rig->sent_at = 0;
-}
-
-static void pass(struct rig *rig, int64_t ms)
-{
-    struct cas_why why = {0};
-    for (int64_t end = rig->now.mono_ms + ms; rig->now.mono_ms < end;) {
-        rig->now.mono_ms += STEP_MS;
-        rig->now.wall_ms += STEP_MS;
-        EXPECT_OK(controller_tick(rig->controller, rig->now, &why), &why);
-        play(rig);
-    }
-}
-
-static void ask(struct rig *rig, const char *verb)
-{
-    struct message message = {.type = MESSAGE_ask};
-    message.as.ask = (struct message_ask){.id = ++rig->next_ask, .verb = cas_slice_of(verb)};
-    rig->is_answered = false;
-    rig->answer_error[0] = '\0';
-    put_from(rig, &rig->operator_key, rig->operator_route, &message);
-    play(rig);
-}
-
-/* ---- set-up ---- */
-
-static void quiet(void *arg, enum event event, const char *text)
-{
-    (void)arg;
-    (void)event;
-    (void)text;
-}
-
-static struct cas_now log_now(void *arg)
-{
-    return ((struct rig *)arg)->now;
-}
-
-static void rig_start(struct rig *rig)
-{
-    struct cas_why why = {0};
-    struct controller_settings settings = {.store_path = rig->uri,
-                                           .operators_path = rig->operators,
-                                           .command_keys = rig->command,
-                                           .leader_id = {3},
-                                           .send = rig_send,
-                                           .noted = rig_noted,
-                                           .context = rig};
-    EXPECT_OK(controller_open(&settings, rig->now, &rig->controller, &why), &why);
-}
-
-static void fleet_make(struct rig *rig)
-{
-    static const uint8_t leader[CAS_ID_BYTES] = {1};
-    CAS_AUTO(store) store = NULL;
-    struct cas_why why = {0};
-    EXPECT_OK(store_open(rig->uri, leader, (struct cas_now){0}, &store, &why), &why);
-    for (uint8_t i = 1; i <= SERVERS; i++) {
-        struct inventory_server server = {.admission = ADMISSION_APPROVED, .label = {"LON"}};
-        (void)snprintf(server.name, sizeof server.name, "LON-CAS%02u", i);
-        server.key[0] = i;
-        EXPECT_OK(store_server_add(store, &server, &why), &why);
-        EXPECT_UINT_EQ(i, server.id);
-    }
-    EXPECT_OK(store_commit(store, &why), &why);
-}
-
-static struct rig *rig_open(void)
-{
-    struct rig *rig = calloc(1, sizeof *rig);
-    struct cas_why why = {0};
-    char hex[KEYS_TEXT_BYTES], text[128];
-    static int rigs;
-    EXPECT_NOT_NULL(rig);
-    (void)snprintf(rig->uri, sizeof rig->uri, "file:/loop%d?vfs=memdb", rigs++);
-    rig->now = (struct cas_now){.wall_ms = INT64_C(1700000000000), .mono_ms = 12345};
-    log_set_stage(&(struct log_stage){.now = log_now, .line = quiet, .arg = rig});
-    EXPECT_OK(keys_start(&why), &why);
-    EXPECT_OK(keys_make_from(KEYS_SIGN, (const uint8_t[CAS_KEY_BYTES]){5}, &rig->command), NULL);
-    EXPECT_OK(cas_arena_open(WIRE_ARENA_BYTES, &rig->arena), NULL);
-    EXPECT_OK(store_memory_open(rig->uri, &rig->memory, &why), &why);
-    rig->operator_key.byte[0] = 99;
-    rig->operator_route = (struct channel_route){CHANNEL_OPERATORS, 1};
-    keys_text(&rig->operator_key, hex);
-    (void)snprintf(text, sizeof text, "ops.a admin %s\n", hex);
-    (void)snprintf(rig->operators, sizeof rig->operators, "%s", test_path("operators"));
-    test_write(rig->operators, text, strlen(text));
-    fleet_make(rig);
-    for (uint8_t i = 1; i <= SERVERS; i++)
-        rig->agent[i] = (struct mock_agent){.server_id = i,
-                                            .key = {{i}},
-                                            .route = 10u + i,
-                                            .pid = 4000u + i,
-                                            .start_ms = 1000};
-    rig_start(rig);
-    return rig;
-}
-
-static void rig_free(struct rig *rig)
-{
-    if (rig == NULL)
-        return;
-    for (size_t i = rig->sent_at; i < rig->sent_n; i++)
-        free(rig->sent[i].bytes);
-    controller_free(rig->controller);
-    store_memory_free(rig->memory);
-    keys_free(rig->command);
-    cas_arena_free(rig->arena);
-    free(rig);
-    log_set_stage(NULL);
-}
-CAS_AUTO_DEFINE(rig);
-
-static void all_hello(struct rig *rig)
-{
-    for (size_t i = 1; i <= SERVERS; i++)
-        agent_hello(rig, &rig->agent[i], 0);
-    play(rig);
-    pass(rig, TICK_MS);
-}
-
-static int acts(const struct rig *rig)
-{
-    return rig->agent[1].acts + rig->agent[2].acts + rig->agent[3].acts;
-}
-
-/* An event entry of a size, so that pages fill fast. */
-static void agent_report(struct rig *rig,
-                         struct mock_agent *agent,
-                         uint64_t first,
-                         uint64_t n,
-                         size_t text_size)
-{
-    static char text[500];
-    static uint8_t body[WIRE_REPORT_RECORDS][1024];
-    struct record_entry entry[WIRE_REPORT_RECORDS];
-    memset(text, 'x', sizeof text);
-    for (size_t i = 0; i < n; i++) {
-        struct record_event event = {.id = 4227,
-                                     .provider = cas_slice_of("Tcpip"),
-                                     .count = 1,
-                                     .has_text = true,
-                                     .text = {text, text_size}};
-        size_t size = 0;
-        EXPECT_OK(record_encode(RECORD_event, &event, body[i], sizeof body[i], &size, NULL), NULL);
-        entry[i] = (struct record_entry){.seq = first + i,
-                                         .kind = ENTRY_EVENT,
-                                         .at_ms = rig->now.wall_ms,
-                                         .body = {(const char *)body[i], size}};
-    }
-    struct message message = {.type = MESSAGE_report};
-    message.as.report =
-        (struct message_report){.first_seq = first, .entries = entry, .entries_n = n};
-    message.as.report.spool_id[0] = 7;
-    put(rig, agent, &message);
-}
-
-static enum cas_err count_entry(void *context,
-                                uint32_t server_id,
-                                const uint8_t *spool_id,
-                                const struct record_entry *entry)
-{
-    (void)server_id;
-    (void)spool_id;
-    (void)entry;
-    (*(size_t *)context)++;
-    return CAS_OK;
-}
-
-static size_t entries_n(struct rig *rig)
-{
-    size_t n = 0;
-    EXPECT_OK(store_entries(controller_store(rig->controller), 0, count_entry, &n, NULL), NULL);
-    return n;
-}
-
-static void count_audit(void *context, uint64_t id, const struct store_audit *audit)
-{
-    (void)id;
-    (void)audit;
-    (*(size_t *)context)++;
-}
-
-static size_t audits_n(struct rig *rig, const char *subject)
-{
-    size_t n = 0;
-    EXPECT_OK(
-        store_audit_read(controller_store(rig->controller), subject, 1000, count_audit, &n, NULL),
-        NULL);
-    return n;
-}
-
-/* Takes all room there is: what comes next has none. */
-static void disk_fill(struct rig *rig)
-{
-    struct store *store = controller_store(rig->controller);
-    enum cas_err err = CAS_OK;
-    store_page_limit(store, 1);
-    for (int i = 0; i < 100000 && err == CAS_OK; i++) {
-        struct store_audit audit = {.who = "test", .verb = "fill"};
-        err = store_audit_add(store, &audit, NULL);
-        if (err == CAS_OK)
-            err = store_commit(store, NULL);
-        else
-            store_undo(store);
-    }
-    EXPECT_INT_EQ(CAS_ERR_FULL, err);
-}
 
 /* ---- the promises ---- */
 
@@ -571,12 +8,12 @@ static void disk_fill(struct rig *rig)
 TEST(controller_loop, a_rollout_runs_to_its_end_by_proof)
 {
     CAS_AUTO(rig) rig = rig_open();
-    all_hello(rig);
-    handle = handle_run;
-    ask(rig, "recycle.run");
+    rig_all_hello(rig);
+    rig_handle = rig_handle_run;
+    rig_ask(rig, "recycle.run");
     EXPECT_TRUE(rig->is_answered);
     EXPECT_TEXT_EQ("", rig->answer_error);
-    pass(rig, 120000);
+    rig_pass(rig, 120000);
     EXPECT_INT_EQ(1, rig->agent[1].acts);
     EXPECT_INT_EQ(1, rig->agent[2].acts);
     EXPECT_INT_EQ(1, rig->agent[3].acts);
@@ -585,8 +22,8 @@ TEST(controller_loop, a_rollout_runs_to_its_end_by_proof)
     EXPECT_INT_EQ(ROLLOUT_DONE, rollout->state);
     EXPECT_INT_EQ(1, rig->agent[1].heard[MESSAGE_plan]);
     EXPECT_INT_EQ(1, rig->agent[1].heard[MESSAGE_grant]);
-    EXPECT_TRUE(audits_n(rig, "r-0001") > 10);
-    EXPECT_TRUE(audits_n(rig, "LON-CAS02") >= 4);
+    EXPECT_TRUE(rig_audits_n(rig, "r-0001") > 10);
+    EXPECT_TRUE(rig_audits_n(rig, "LON-CAS02") >= 4);
     EXPECT_UINT_EQ(3, controller_counts_of(rig->controller).grants);
 }
 
@@ -595,19 +32,19 @@ TEST(controller_loop, a_rollout_runs_to_its_end_by_proof)
 TEST(controller_loop, a_rollout_survives_a_controller_that_dies_every_few_seconds)
 {
     CAS_AUTO(rig) rig = rig_open();
-    all_hello(rig);
-    handle = handle_run;
-    ask(rig, "recycle.run");
+    rig_all_hello(rig);
+    rig_handle = rig_handle_run;
+    rig_ask(rig, "recycle.run");
     for (int i = 0; i < 40; i++) {
-        pass(rig, 7000 + 350 * (i % 5));
+        rig_pass(rig, 7000 + 350 * (i % 5));
         controller_free(rig->controller);
         rig_start(rig);
         for (size_t k = 1; k <= SERVERS; k++)
-            agent_hello(rig, &rig->agent[k], rig->agent[k].epoch);
-        play(rig);
+            rig_hello(rig, &rig->agent[k], rig->agent[k].epoch);
+        rig_play(rig);
     }
-    pass(rig, 60000);
-    EXPECT_INT_EQ(3, acts(rig));
+    rig_pass(rig, 60000);
+    EXPECT_INT_EQ(3, rig_acts(rig));
     EXPECT_INT_EQ(ROLLOUT_DONE, rollout_find(controller_book(rig->controller), 1)->state);
 }
 
@@ -616,29 +53,29 @@ TEST(controller_loop, a_rollout_survives_a_controller_that_dies_every_few_second
 TEST(controller_loop, a_report_is_acknowledged_only_after_its_commit)
 {
     CAS_AUTO(rig) rig = rig_open();
-    all_hello(rig);
-    agent_report(rig, &rig->agent[1], 1, 5, 10);
-    play(rig);
+    rig_all_hello(rig);
+    rig_report(rig, &rig->agent[1], 1, 5, 10);
+    rig_play(rig);
     EXPECT_UINT_EQ(0, rig->agent[1].ack_upto);
-    pass(rig, 100);
+    rig_pass(rig, 100);
     EXPECT_UINT_EQ(5, rig->agent[1].ack_upto);
     EXPECT_FALSE(rig->is_ack_early);
-    EXPECT_UINT_EQ(5, entries_n(rig));
+    EXPECT_UINT_EQ(5, rig_entries_n(rig));
     EXPECT_UINT_EQ(5, inventory_by_id(controller_inventory(rig->controller), 1)->event_4227_n);
 
     /* A double changes nothing and is acknowledged again. */
     rig->agent[1].ack_upto = 0;
-    agent_report(rig, &rig->agent[1], 1, 5, 10);
-    pass(rig, 100);
+    rig_report(rig, &rig->agent[1], 1, 5, 10);
+    rig_pass(rig, 100);
     EXPECT_UINT_EQ(5, rig->agent[1].ack_upto);
-    EXPECT_UINT_EQ(5, entries_n(rig));
+    EXPECT_UINT_EQ(5, rig_entries_n(rig));
     EXPECT_UINT_EQ(5, inventory_by_id(controller_inventory(rig->controller), 1)->event_4227_n);
 
     /* Not committed when it dies: never there, and the count starts from what was kept. */
-    agent_report(rig, &rig->agent[1], 6, 1, 10);
+    rig_report(rig, &rig->agent[1], 6, 1, 10);
     controller_free(rig->controller);
     rig_start(rig);
-    EXPECT_UINT_EQ(5, entries_n(rig));
+    EXPECT_UINT_EQ(5, rig_entries_n(rig));
     EXPECT_UINT_EQ(5, inventory_by_id(controller_inventory(rig->controller), 1)->event_4227_n);
 }
 
@@ -647,21 +84,21 @@ TEST(controller_loop, a_report_is_acknowledged_only_after_its_commit)
 TEST(controller_loop, an_agent_revoked_between_two_frames_gets_nothing)
 {
     CAS_AUTO(rig) rig = rig_open();
-    all_hello(rig);
-    agent_report(rig, &rig->agent[1], 1, 1, 10);
-    handle = handle_revoke;
-    handle_server = 1;
-    ask(rig, "agent.revoke");
+    rig_all_hello(rig);
+    rig_report(rig, &rig->agent[1], 1, 1, 10);
+    rig_handle = rig_handle_revoke;
+    rig_handle_server = 1;
+    rig_ask(rig, "agent.revoke");
     EXPECT_TRUE(rig->is_answered);
     EXPECT_TEXT_EQ("", rig->answer_error);
-    size_t kept = entries_n(rig);
+    size_t kept = rig_entries_n(rig);
     memset(rig->agent[1].heard, 0, sizeof rig->agent[1].heard);
-    agent_report(rig, &rig->agent[1], 2, 1, 10);
-    agent_hello(rig, &rig->agent[1], 0);
-    pass(rig, 2 * TICK_MS);
+    rig_report(rig, &rig->agent[1], 2, 1, 10);
+    rig_hello(rig, &rig->agent[1], 0);
+    rig_pass(rig, 2 * TICK_MS);
     for (size_t i = 0; i < CAS_COUNT(rig->agent[1].heard); i++)
         EXPECT_INT_EQ(0, rig->agent[1].heard[i]);
-    EXPECT_UINT_EQ(kept, entries_n(rig));
+    EXPECT_UINT_EQ(kept, rig_entries_n(rig));
     EXPECT_UINT_EQ(2, controller_counts_of(rig->controller).dropped_unknown);
     EXPECT_INT_EQ(
         CHANNEL_REFUSE,
@@ -678,30 +115,30 @@ TEST(controller_loop, an_agent_revoked_between_two_frames_gets_nothing)
 TEST(controller_loop, a_commit_that_fails_leaves_the_book_and_sends_nothing)
 {
     CAS_AUTO(rig) rig = rig_open();
-    all_hello(rig);
-    handle = handle_run;
-    disk_fill(rig);
-    ask(rig, "recycle.run");
+    rig_all_hello(rig);
+    rig_handle = rig_handle_run;
+    rig_disk_fill(rig);
+    rig_ask(rig, "recycle.run");
     EXPECT_TRUE(rig->is_answered);
     EXPECT_TEXT_HAS("nothing was changed", rig->answer_error);
     EXPECT_UINT_EQ(0, rollout_book_size(controller_book(rig->controller)));
     EXPECT_TRUE(controller_is_stuck(rig->controller));
-    pass(rig, 5000);
-    EXPECT_INT_EQ(0, acts(rig));
+    rig_pass(rig, 5000);
+    EXPECT_INT_EQ(0, rig_acts(rig));
 
     store_page_limit(controller_store(rig->controller), 0);
-    ask(rig, "recycle.run");
+    rig_ask(rig, "recycle.run");
     EXPECT_TEXT_EQ("", rig->answer_error);
     EXPECT_FALSE(controller_is_stuck(rig->controller));
-    disk_fill(rig);
-    pass(rig, 30000);
+    rig_disk_fill(rig);
+    rig_pass(rig, 30000);
     EXPECT_INT_EQ(0,
                   rig->agent[1].heard[MESSAGE_offer] + rig->agent[2].heard[MESSAGE_offer] +
                       rig->agent[3].heard[MESSAGE_offer]);
     EXPECT_TRUE(controller_is_stuck(rig->controller));
     store_page_limit(controller_store(rig->controller), 0);
-    pass(rig, 120000);
-    EXPECT_INT_EQ(3, acts(rig));
+    rig_pass(rig, 120000);
+    EXPECT_INT_EQ(3, rig_acts(rig));
     EXPECT_FALSE(controller_is_stuck(rig->controller));
 }
 
@@ -709,27 +146,27 @@ TEST(controller_loop, a_commit_that_fails_leaves_the_book_and_sends_nothing)
 TEST(controller_loop, reports_wait_while_the_disk_is_full)
 {
     CAS_AUTO(rig) rig = rig_open();
-    all_hello(rig);
+    rig_all_hello(rig);
     store_page_limit(controller_store(rig->controller), 1);
     uint64_t next = 1;
     for (int i = 0; i < 200 && !controller_is_stuck(rig->controller); i++) {
-        agent_report(rig, &rig->agent[1], next, 60, 500);
-        pass(rig, 100);
+        rig_report(rig, &rig->agent[1], next, 60, 500);
+        rig_pass(rig, 100);
         EXPECT_FALSE(rig->is_ack_early);
         next = rig->agent[1].ack_upto + 1;
     }
     EXPECT_TRUE(controller_is_stuck(rig->controller));
-    EXPECT_UINT_EQ(next - 1, entries_n(rig));
+    EXPECT_UINT_EQ(next - 1, rig_entries_n(rig));
     EXPECT_UINT_EQ(next - 1,
                    inventory_by_id(controller_inventory(rig->controller), 1)->event_4227_n);
-    agent_report(rig, &rig->agent[1], next, 60, 500); /* too early to try again */
+    rig_report(rig, &rig->agent[1], next, 60, 500); /* too early to try again */
     EXPECT_TRUE(controller_counts_of(rig->controller).reports_not_now > 0);
     store_page_limit(controller_store(rig->controller), 0);
-    pass(rig, 2000);
-    agent_report(rig, &rig->agent[1], next, 60, 500);
-    pass(rig, 100);
+    rig_pass(rig, 2000);
+    rig_report(rig, &rig->agent[1], next, 60, 500);
+    rig_pass(rig, 100);
     EXPECT_UINT_EQ(next + 59, rig->agent[1].ack_upto);
-    EXPECT_UINT_EQ(next + 59, entries_n(rig));
+    EXPECT_UINT_EQ(next + 59, rig_entries_n(rig));
     EXPECT_UINT_EQ(next + 59,
                    inventory_by_id(controller_inventory(rig->controller), 1)->event_4227_n);
     EXPECT_FALSE(controller_is_stuck(rig->controller));
@@ -740,19 +177,19 @@ TEST(controller_loop, reports_wait_while_the_disk_is_full)
 TEST(controller_loop, a_report_with_an_unreadable_body_is_refused_whole)
 {
     CAS_AUTO(rig) rig = rig_open();
-    all_hello(rig);
+    rig_all_hello(rig);
     struct record_entry entry = {.seq = 1, .kind = ENTRY_SAMPLE, .at_ms = 1, .body = {"\xc1", 1}};
     struct message message = {.type = MESSAGE_report};
     message.as.report = (struct message_report){.first_seq = 1, .entries = &entry, .entries_n = 1};
     for (int i = 0; i < PEER_VIOLATIONS_PER_MIN; i++)
-        put(rig, &rig->agent[1], &message);
-    pass(rig, 200);
+        rig_put(rig, &rig->agent[1], &message);
+    rig_pass(rig, 200);
     EXPECT_UINT_EQ(0, rig->agent[1].ack_upto);
-    EXPECT_UINT_EQ(0, entries_n(rig));
+    EXPECT_UINT_EQ(0, rig_entries_n(rig));
     struct controller_counts counts = controller_counts_of(rig->controller);
     EXPECT_UINT_EQ(3, counts.reports_refused);
     EXPECT_UINT_EQ(1, counts.quarantines);
-    agent_report(rig, &rig->agent[1], 1, 1, 10);
+    rig_report(rig, &rig->agent[1], 1, 1, 10);
     EXPECT_UINT_EQ(1, controller_counts_of(rig->controller).dropped_quarantine);
 }
 
@@ -763,16 +200,16 @@ TEST(controller_loop, only_an_echo_of_a_tick_sent_in_this_epoch_is_proof)
     CAS_AUTO(rig) rig = rig_open();
     struct mock_agent *agent = &rig->agent[1];
     agent->is_mute = true;
-    agent_hello(rig, agent, 0);
-    play(rig);
+    rig_hello(rig, agent, 0);
+    rig_play(rig);
     const struct inventory_server *server =
         inventory_by_id(controller_inventory(rig->controller), 1);
     uint64_t epoch = controller_epoch(rig->controller);
-    agent_hb(rig, agent, 2, epoch); /* WELCOME was 1 */
+    rig_hb(rig, agent, 2, epoch); /* WELCOME was 1 */
     EXPECT_INT_EQ(SERVICE_SILENT, inventory_service_of(server, rig->now.mono_ms));
-    agent_hb(rig, agent, 1, epoch - 1);
+    rig_hb(rig, agent, 1, epoch - 1);
     EXPECT_INT_EQ(SERVICE_SILENT, inventory_service_of(server, rig->now.mono_ms));
-    agent_hb(rig, agent, 1, epoch);
+    rig_hb(rig, agent, 1, epoch);
     EXPECT_INT_EQ(SERVICE_UP, inventory_service_of(server, rig->now.mono_ms));
     EXPECT_INT_EQ(12345, server->live.proof_mono_ms);
 }
@@ -782,17 +219,17 @@ TEST(controller_loop, a_higher_epoch_of_an_agent_steps_ours_once_a_minute_and_is
 {
     CAS_AUTO(rig) rig = rig_open();
     uint64_t epoch = controller_epoch(rig->controller);
-    agent_hello(rig, &rig->agent[1], UINT64_C(1) << 50);
-    pass(rig, 200);
+    rig_hello(rig, &rig->agent[1], UINT64_C(1) << 50);
+    rig_pass(rig, 200);
     uint64_t stepped = controller_epoch(rig->controller);
     EXPECT_UINT_EQ(epoch + 1, stepped);
-    agent_hello(rig, &rig->agent[1], UINT64_C(1) << 50);
-    pass(rig, 59000);
+    rig_hello(rig, &rig->agent[1], UINT64_C(1) << 50);
+    rig_pass(rig, 59000);
     EXPECT_UINT_EQ(stepped, controller_epoch(rig->controller));
     struct message message = {.type = MESSAGE_nack};
     message.as.nack.reason = NACK_STALE_EPOCH;
-    put(rig, &rig->agent[1], &message);
-    pass(rig, 2000);
+    rig_put(rig, &rig->agent[1], &message);
+    rig_pass(rig, 2000);
     EXPECT_TRUE(controller_epoch(rig->controller) > stepped);
 }
 
@@ -802,24 +239,24 @@ TEST(controller_loop, a_key_at_the_wrong_port_is_denied_and_audited_within_bound
     CAS_AUTO(rig) rig = rig_open();
     struct message message = {.type = MESSAGE_ask};
     message.as.ask = (struct message_ask){.id = 77, .verb = cas_slice_of("agent.approve")};
-    put_from(rig, &rig->agent[1].key, (struct channel_route){CHANNEL_OPERATORS, 50}, &message);
+    rig_put_from(rig, &rig->agent[1].key, (struct channel_route){CHANNEL_OPERATORS, 50}, &message);
     EXPECT_UINT_EQ(1, rig->sent_n);
-    play(rig);
+    rig_play(rig);
     EXPECT_TRUE(rig->is_answered);
     EXPECT_UINT_EQ(ASK_EXIT_DENIED, rig->answer_exit);
     EXPECT_TEXT_HAS("agent's key", rig->answer_error);
-    put_from(rig, &rig->operator_key, (struct channel_route){CHANNEL_AGENTS, 51}, &message);
+    rig_put_from(rig, &rig->operator_key, (struct channel_route){CHANNEL_AGENTS, 51}, &message);
     EXPECT_UINT_EQ(0, rig->sent_n);
-    pass(rig, 200);
-    EXPECT_UINT_EQ(2, audits_n(rig, ""));
-    EXPECT_UINT_EQ(1, audits_n(rig, "agent.approve"));
+    rig_pass(rig, 200);
+    EXPECT_UINT_EQ(2, rig_audits_n(rig, ""));
+    EXPECT_UINT_EQ(1, rig_audits_n(rig, "agent.approve"));
 
-    handle = handle_deny;
+    rig_handle = rig_handle_deny;
     for (int i = 0; i < 100; i++) {
-        ask(rig, "agent.approve");
-        pass(rig, 100);
+        rig_ask(rig, "agent.approve");
+        rig_pass(rig, 100);
     }
-    EXPECT_UINT_EQ(CONTROLLER_AUDIT_DENIED_PER_MIN, audits_n(rig, ""));
+    EXPECT_UINT_EQ(CONTROLLER_AUDIT_DENIED_PER_MIN, rig_audits_n(rig, ""));
     EXPECT_UINT_EQ(102, controller_counts_of(rig->controller).denied);
 }
 
@@ -827,22 +264,22 @@ TEST(controller_loop, a_key_at_the_wrong_port_is_denied_and_audited_within_bound
 TEST(controller_loop, an_answer_in_parts_waits_for_a_full_queue)
 {
     CAS_AUTO(rig) rig = rig_open();
-    handle = handle_document;
+    rig_handle = rig_handle_document;
     rig->operator_err = CAS_ERR_AGAIN;
-    ask(rig, "status");
-    pass(rig, 1000);
+    rig_ask(rig, "status");
+    rig_pass(rig, 1000);
     EXPECT_FALSE(rig->is_answered);
     rig->operator_err = CAS_OK;
-    pass(rig, 100);
+    rig_pass(rig, 100);
     EXPECT_TRUE(rig->is_answered);
     EXPECT_UINT_EQ(3 * WIRE_DOCUMENT_BYTES - 7, rig->answer_size);
     for (size_t i = 0; i < rig->answer_size; i++)
         EXPECT_INT_EQ('a' + (int)(i % 23), rig->answer[i]);
     rig->operator_err = CAS_ERR_AGAIN;
-    ask(rig, "status");
-    pass(rig, 61000);
+    rig_ask(rig, "status");
+    rig_pass(rig, 61000);
     rig->operator_err = CAS_OK;
-    pass(rig, 1000);
+    rig_pass(rig, 1000);
     EXPECT_FALSE(rig->is_answered);
 }
 
@@ -853,9 +290,9 @@ TEST(controller_loop, a_fenced_controller_ends_without_sending)
     static const uint8_t other_id[CAS_ID_BYTES] = {9};
     CAS_AUTO(store) other = NULL;
     struct cas_why why = {0};
-    all_hello(rig);
+    rig_all_hello(rig);
     EXPECT_OK(store_open(rig->uri, other_id, rig->now, &other, &why), &why);
-    agent_report(rig, &rig->agent[1], 1, 1, 10);
+    rig_report(rig, &rig->agent[1], 1, 1, 10);
     rig->now.mono_ms += 1000;
     EXPECT_ERR(CAS_ERR_FENCED, controller_tick(rig->controller, rig->now, &why));
     EXPECT_UINT_EQ(0, rig->sent_n);
@@ -867,14 +304,14 @@ TEST(controller_loop, a_fenced_controller_ends_without_sending)
 TEST(controller_loop, ticks_go_to_each_agent_once_a_round)
 {
     CAS_AUTO(rig) rig = rig_open();
-    all_hello(rig);
+    rig_all_hello(rig);
     memset(rig->agent[1].heard, 0, sizeof rig->agent[1].heard);
     memset(rig->agent[3].heard, 0, sizeof rig->agent[3].heard);
-    pass(rig, 10 * TICK_MS);
+    rig_pass(rig, 10 * TICK_MS);
     EXPECT_INT_EQ(10, rig->agent[1].heard[MESSAGE_tick]);
     EXPECT_INT_EQ(10, rig->agent[3].heard[MESSAGE_tick]);
     rig->now.mono_ms += 3600000; /* a pause of an hour is not made up for */
     rig->now.wall_ms += 3600000;
-    pass(rig, TICK_MS);
+    rig_pass(rig, TICK_MS);
     EXPECT_TRUE(rig->agent[1].heard[MESSAGE_tick] <= 12);
 }

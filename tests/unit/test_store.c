@@ -102,49 +102,53 @@ static struct seen entries_of(struct store *store, uint32_t server_id)
     return seen;
 }
 
+static uint32_t fleet_keep(const char *path)
+{
+    struct inventory_server server;
+    uint32_t first_id = 0;
+    CAS_AUTO(store) store = open_at(path);
+    server_make(&server, "LON-CAS01", 1);
+    EXPECT_OK(store_server_add(store, &server, NULL), NULL);
+    first_id = server.id;
+    struct record_fact fact = {.key = cas_slice_of("exchange.build"),
+                               .has_value = true,
+                               .value = cas_slice_of("15.1.1591.10")};
+    EXPECT_TRUE(inventory_record_fact(&server, &fact, 42));
+    server.event_4227_n = 38;
+    server.event_4227_ms = 4242;
+    server.recycled_ms = 99;
+    EXPECT_OK(store_facts_save(store, &server, NULL), NULL);
+    EXPECT_OK(store_events_save(store, &server, NULL), NULL);
+
+    struct made_report made;
+    report_make(&made, 7, 1, 2);
+    uint8_t body[512];
+    size_t size = 0;
+    struct record_reading reading = {.symptom = SYMPTOM_close_wait,
+                                     .has_value = true,
+                                     .value = 1904};
+    struct record_sample sample = {.pool = cas_slice_of("MSExchangeSyncAppPool"),
+                                   .readings = &reading,
+                                   .readings_n = 1};
+    EXPECT_OK(record_encode(RECORD_sample, &sample, body, sizeof body, &size, NULL), NULL);
+    made.entry[1].kind = ENTRY_SAMPLE;
+    made.entry[1].body = (struct cas_slice){(const char *)body, size};
+    EXPECT_UINT_EQ(2, report_put(store, server.id, &made));
+
+    server_make(&server, "LON-CAS02", 2);
+    server.admission = ADMISSION_REVOKED;
+    EXPECT_OK(store_server_add(store, &server, NULL), NULL);
+    EXPECT_TRUE(server.id > first_id);
+    commit(store);
+    return first_id;
+}
+
 /* Why: after a restart the fleet must be as it was, with what people look at first.
  * How: two servers with facts, events and a sample; closed, opened, compared. */
 TEST(store, servers_facts_events_and_last_sample_come_back)
 {
     const char *path = test_path("a.db");
-    struct inventory_server server;
-    uint32_t first_id = 0;
-    {
-        CAS_AUTO(store) store = open_at(path);
-        server_make(&server, "LON-CAS01", 1);
-        EXPECT_OK(store_server_add(store, &server, NULL), NULL);
-        first_id = server.id;
-        struct record_fact fact = {.key = cas_slice_of("exchange.build"),
-                                   .has_value = true,
-                                   .value = cas_slice_of("15.1.1591.10")};
-        EXPECT_TRUE(inventory_record_fact(&server, &fact, 42));
-        server.event_4227_n = 38;
-        server.event_4227_ms = 4242;
-        server.recycled_ms = 99;
-        EXPECT_OK(store_facts_save(store, &server, NULL), NULL);
-        EXPECT_OK(store_events_save(store, &server, NULL), NULL);
-
-        struct made_report made;
-        report_make(&made, 7, 1, 2);
-        uint8_t body[512];
-        size_t size = 0;
-        struct record_reading reading = {.symptom = SYMPTOM_close_wait,
-                                         .has_value = true,
-                                         .value = 1904};
-        struct record_sample sample = {.pool = cas_slice_of("MSExchangeSyncAppPool"),
-                                       .readings = &reading,
-                                       .readings_n = 1};
-        EXPECT_OK(record_encode(RECORD_sample, &sample, body, sizeof body, &size, NULL), NULL);
-        made.entry[1].kind = ENTRY_SAMPLE;
-        made.entry[1].body = (struct cas_slice){(const char *)body, size};
-        EXPECT_UINT_EQ(2, report_put(store, server.id, &made));
-
-        server_make(&server, "LON-CAS02", 2);
-        server.admission = ADMISSION_REVOKED;
-        EXPECT_OK(store_server_add(store, &server, NULL), NULL);
-        EXPECT_TRUE(server.id > first_id);
-        commit(store);
-    }
+    uint32_t first_id = fleet_keep(path);
     CAS_AUTO(store) store = open_at(path);
     CAS_AUTO(inventory) inventory = NULL;
     struct cas_why why = {0};
@@ -473,10 +477,8 @@ static struct cas_slice plan_bytes(uint8_t *buffer, size_t cap, uint64_t seq)
     return (struct cas_slice){(const char *)buffer, size};
 }
 
-/* Why (I9): a rollout goes on at the same step: every number of it must come back. */
-TEST(store, a_rollout_comes_back_step_by_step)
+static void rollout_keep(const char *path)
 {
-    const char *path = test_path("a.db");
     uint8_t buffer[1024];
     struct rollout_step step[2] = {
         {.server_id = 1, .wave = 1, .attempt = 1, .state = STEP_CLOSED},
@@ -528,24 +530,10 @@ TEST(store, a_rollout_comes_back_step_by_step)
         EXPECT_OK(store_rollout_save(store, &rollout, &why), &why);
         commit(store);
     }
-    CAS_AUTO(store) store = open_at(path);
-    CAS_AUTO(rollout_book) book = NULL;
-    struct cas_why why = {0};
-    EXPECT_OK(rollout_book_open(no_derive, &book), NULL);
-    EXPECT_OK(store_rollouts_load(store, book, 10, &why), &why);
-    const struct rollout *back = rollout_find(book, 412);
-    EXPECT_NOT_NULL(back);
-    EXPECT_INT_EQ(ROLLOUT_HALTED, back->state);
-    EXPECT_INT_EQ(REASON_STOP_RULE, back->reason);
-    EXPECT_TEXT_EQ("weekly", back->why);
-    EXPECT_TEXT_EQ("LON", back->plan_text);
-    EXPECT_UINT_EQ(2, back->failed_n);
-    EXPECT_TRUE(back->is_alone);
-    EXPECT_UINT_EQ(3, back->plan_hash[2]);
-    EXPECT_SLICE_EQ("LON-CAS01;LON-CAS02", back->body.steps);
-    EXPECT_UINT_EQ(2, back->step_n);
-    EXPECT_INT_EQ(STEP_CLOSED, back->step[0].state);
-    const struct rollout_step *second = &back->step[1];
+}
+
+static void step_check(const struct rollout_step *second)
+{
     EXPECT_INT_EQ(STEP_GRANTED, second->state);
     EXPECT_INT_EQ(REASON_GAP, second->reason);
     EXPECT_TRUE(second->holds_slot);
@@ -565,6 +553,31 @@ TEST(store, a_rollout_comes_back_step_by_step)
     EXPECT_INT_EQ(21, second->evidence.done_ms);
     EXPECT_TRUE(second->evidence.has_requests);
     EXPECT_NEAR(9.5, second->evidence.requests_drained, 0);
+}
+
+/* Why (I9): a rollout goes on at the same step: every number of it must come back. */
+TEST(store, a_rollout_comes_back_step_by_step)
+{
+    const char *path = test_path("a.db");
+    rollout_keep(path);
+    CAS_AUTO(store) store = open_at(path);
+    CAS_AUTO(rollout_book) book = NULL;
+    struct cas_why why = {0};
+    EXPECT_OK(rollout_book_open(no_derive, &book), NULL);
+    EXPECT_OK(store_rollouts_load(store, book, 10, &why), &why);
+    const struct rollout *back = rollout_find(book, 412);
+    EXPECT_NOT_NULL(back);
+    EXPECT_INT_EQ(ROLLOUT_HALTED, back->state);
+    EXPECT_INT_EQ(REASON_STOP_RULE, back->reason);
+    EXPECT_TEXT_EQ("weekly", back->why);
+    EXPECT_TEXT_EQ("LON", back->plan_text);
+    EXPECT_UINT_EQ(2, back->failed_n);
+    EXPECT_TRUE(back->is_alone);
+    EXPECT_UINT_EQ(3, back->plan_hash[2]);
+    EXPECT_SLICE_EQ("LON-CAS01;LON-CAS02", back->body.steps);
+    EXPECT_UINT_EQ(2, back->step_n);
+    EXPECT_INT_EQ(STEP_CLOSED, back->step[0].state);
+    step_check(&back->step[1]);
 }
 
 /* Why: a slot held by a rollout that has ended still counts against the floor, so it must be in
