@@ -6,6 +6,7 @@
 #include <sqlite3.h>
 
 #include "agent/journal/journal_db.h"
+#include "proto/base/failpoint.h"
 
 enum {
     CACHE_KIB = 96,
@@ -300,6 +301,9 @@ ledger_find(struct ledger *ledger, const uint8_t cmd_id[CAS_ID_BYTES], struct le
  * pages used are free. */
 static enum cas_err reserve_take(struct ledger *ledger, struct cas_why *why)
 {
+    enum cas_err passed = CAS_FAILPOINT("ledger.reserve");
+    if (passed != CAS_OK)
+        return cas_fail(why, passed, "ledger: its reserve: %s", cas_err_words(passed));
     char sql[64];
     struct cas_text text = CAS_TEXT(sql);
     cas_text_clear(&text);
@@ -329,6 +333,9 @@ static bool is_next(enum command_state from, enum command_state to)
 
 static enum cas_err commit(struct ledger *ledger, enum cas_err err, struct cas_why *why)
 {
+    enum cas_err passed = CAS_FAILPOINT("ledger.commit");
+    if (err == CAS_OK && passed != CAS_OK)
+        err = cas_fail(why, passed, "ledger: COMMIT: %s", cas_err_words(passed));
     if (err == CAS_OK)
         err = journal_db_exec(ledger->db, "COMMIT", why);
     if (err != CAS_OK) {

@@ -6,6 +6,7 @@
 #include <sqlite3.h>
 
 #include "agent/journal/journal_db.h"
+#include "proto/base/failpoint.h"
 
 enum {
     CACHE_KIB = 192,
@@ -255,6 +256,9 @@ static enum cas_err begin(struct outbox *outbox, struct cas_why *why)
 /* Ends a transaction by what came of it. */
 static enum cas_err end(struct outbox *outbox, enum cas_err err, struct cas_why *why)
 {
+    enum cas_err passed = CAS_FAILPOINT("outbox.commit");
+    if (err == CAS_OK && passed != CAS_OK)
+        err = cas_fail(why, passed, "outbox: COMMIT: %s", cas_err_words(passed));
     if (err == CAS_OK)
         err = journal_db_exec(outbox->db, "COMMIT", why);
     if (err != CAS_OK) {
