@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/failpoint.h"
 #include "proto/base/file.h"
 #include "proto/base/log.h"
 #include "tests/story/stage.h"
@@ -508,6 +509,7 @@ void story_free(struct story *s)
 {
     if (s == NULL)
         return;
+    failpoint_set(NULL);
     for (size_t i = 0; i < s->server_n; i++) {
         struct stage_server *server = s->server[i];
         agent_free(server->agent);
@@ -646,8 +648,16 @@ void story_jump_wall(struct story *s, const char *name, int64_t span_ms)
 void story_controller_disk(struct story *s, bool is_full)
 {
     s->is_disk_full = is_full;
+    failpoint_set(is_full ? "store.commit:1+:enospc" : NULL);
     if (s->controller != NULL)
         store_page_limit(controller_store(s->controller), is_full ? 1 : 0);
+}
+
+void story_agents_disk(bool is_full)
+{
+    failpoint_set(is_full
+                      ? "ledger.commit:1+:enospc,ledger.reserve:1+:enospc,outbox.commit:1+:enospc"
+                      : NULL);
 }
 
 void story_controller_dies(struct story *s, int64_t restart_ms)

@@ -102,8 +102,10 @@ void story_fails(struct story *s, const char *server, const char *failure);
 void story_kill_worker(struct story *s, const char *server); /* Exchange recycles it by itself */
 /* server NULL: the controller's clock. */
 void story_jump_wall(struct story *s, const char *server, int64_t span_ms);
-/* A disk that takes nothing more; the agent's in the sense that its journals cannot grow. */
+/* A disk that takes nothing more: of the controller, of all agents. Needs CASFLEET_FAILPOINTS to
+ * refuse all; without, only pages are refused, and the agents' takes everything. */
 void story_controller_disk(struct story *s, bool is_full);
+void story_agents_disk(bool is_full);
 
 void story_controller_dies(struct story *s, int64_t restart_ms);
 /* After its commit number n from now has reached the disk, and before anything of it is sent. */

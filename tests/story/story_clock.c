@@ -59,6 +59,8 @@ STORY(clock, agent_ten_years_back_between_nonce_and_order_refuses, "Tue 00:50", 
     EXPECT_INT_EQ(0, recycles(s));
     for (size_t i = 0; i < CAS_COUNT(names); i++)
         story_jump_wall(s, names[i], ten_years_ms);
+    if (story_rollout(s, seq)->state == ROLLOUT_HALTED)
+        EXPECT_THAT(s, story_ask(s, "recycle.resume", "id=r-0001", NULL) == 0);
     story_until(s, "01:40");
     EXPECT_STATE(s, seq, ROLLOUT_DONE);
     EXPECT_INT_EQ(3, recycles(s));
