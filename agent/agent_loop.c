@@ -45,7 +45,7 @@ static void nack(struct agent *agent, enum nack_reason reason, const char *text)
     message.as.nack.has_text = true;
     message.as.nack.text = cas_slice_of(text);
     message.as.nack.has_epoch_max = true;
-    message.as.nack.epoch_max = ledger_epoch(agent->ledger);
+    message.as.nack.epoch_max = verb_epoch(agent->desk);
     agent_send_message(agent, &message);
 }
 
@@ -55,7 +55,7 @@ static void hello(struct agent *agent)
     struct message_hello *hello = &message.as.hello;
     hello->agent_ver = cas_slice_of(CASFLEET_VERSION);
     memcpy(hello->boot_id, agent->boot_id, CAS_ID_BYTES);
-    hello->epoch_max = ledger_epoch(agent->ledger);
+    hello->epoch_max = verb_epoch(agent->desk);
     hello->journal_head = ledger_head(agent->ledger);
     memcpy(hello->spool_id, outbox_spool_id(agent->outbox), CAS_ID_BYTES);
     hello->spool_lo = outbox_low(agent->outbox);
@@ -222,7 +222,7 @@ static void desk_tell(void *context, const struct verb_told *told)
               news_words(told->news),
               cmd,
               verb == NULL ? "-" : verb,
-              (unsigned long long)(agent->ledger == NULL ? 0 : ledger_epoch(agent->ledger)),
+              (unsigned long long)(agent->desk == NULL ? 0 : verb_epoch(agent->desk)),
               told->text);
     if (told->news == VERB_NEWS_JOURNAL)
         agent->writable_ms = agent->now.mono_ms;
@@ -352,6 +352,7 @@ void agent_on_connected(struct agent *agent, struct cas_now now)
                                                                       : REPORT_SPREAD_MS;
     agent->report_not_before_ms = now.mono_ms + (int64_t)(agent->seed % (uint64_t)spread_ms);
     verb_resend(agent->desk);
+    verb_epoch_forget(agent->desk);
     hello(agent);
 }
 
@@ -505,10 +506,16 @@ static void presence(struct agent *agent)
 {
     if (!agent->is_connected)
         return;
-    if (agent->is_welcome && agent->now.mono_ms - agent->heard_ms > SILENT_MS) {
+    int64_t silent_ms = agent->now.mono_ms - agent->heard_ms;
+    if (silent_ms > SILENT_MS) {
+        /* Whom we obeyed is gone: what only he said of epochs is no reason to refuse another. */
+        verb_epoch_forget(agent->desk);
+        agent->heard_ms = agent->now.mono_ms;
+    }
+    if (silent_ms > SILENT_MS && agent->is_welcome) {
         log_event(EVENT_DISCONNECTED,
                   "nothing for %lld ms; reports wait on disk",
-                  (long long)(agent->now.mono_ms - agent->heard_ms));
+                  (long long)silent_ms);
         agent->is_welcome = false;
         agent->is_in_flight = false;
         agent->hello_ms = agent->now.mono_ms;

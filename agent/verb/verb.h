@@ -62,15 +62,21 @@ void verb_on_plan(struct verb_desk *desk, const struct message_plan *plan);
 void verb_on_offer(struct verb_desk *desk, const struct message_offer *offer, struct cas_now now);
 /* Refused, with a NACK that says why, unless all of this holds, in this order: signed by the command key and decodable;
  * for us; not in the journal (else its RESULT is the answer); our last nonce for it, at most GRANT_LIFE_MS old on the
- * wall clock and on the monotonic one; epoch not below the durable one, which is raised first; rollout above the floor;
+ * wall clock and on the monotonic one; epoch not below verb_epoch, made durable first; rollout above the floor;
  * keyset in force; the plan was received and says this verb and pool; pool allowed here; inside the window; no other
  * command; journal writable. The signature comes first so that nothing unsigned is believed, not even an epoch. */
 void verb_on_grant(struct verb_desk *desk, const struct message_grant *grant, struct cas_now now);
 void verb_on_revoke(struct verb_desk *desk, const struct message_revoke *revoke, struct cas_now now);
 /* Takes the ACK of a RESULT or REVOKED; others are ignored. */
 void verb_on_ack(struct verb_desk *desk, const struct message_ack *ack);
-/* The epoch of a TICK; false: below the durable one, the TICK is not to be obeyed. A higher one is made durable. */
+/* The epoch of a TICK; false: below the highest obeyed, the TICK is not to be obeyed. A higher one holds until
+ * verb_epoch_forget and no longer: it is not signed, and whoever holds the controller's CURVE key alone must not be able
+ * to deafen an agent for good. What a verified GRANT says is durable. */
 bool verb_on_epoch(struct verb_desk *desk, uint64_t epoch);
+/* The highest obeyed: durable, or heard since verb_epoch_forget. */
+uint64_t verb_epoch(const struct verb_desk *desk);
+/* A new connection, or nobody obeyed for long: only the durable epoch counts. */
+void verb_epoch_forget(struct verb_desk *desk);
 /* Goes on with the act; repeats what is not acknowledged. Returns the monotonic instant by which it wants to be called
  * again. */
 int64_t verb_on_tick(struct verb_desk *desk, struct cas_now now);

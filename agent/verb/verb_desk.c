@@ -42,7 +42,7 @@ void verb_nack(struct verb_desk *desk,
     if (nack->has_text)
         nack->text = cas_slice_of(text);
     nack->has_epoch_max = true;
-    nack->epoch_max = ledger_epoch(desk->settings.ledger);
+    nack->epoch_max = verb_epoch(desk);
     desk->settings.send(desk->settings.context, &message);
 }
 
@@ -143,18 +143,26 @@ void verb_on_plan(struct verb_desk *desk, const struct message_plan *plan)
 
 bool verb_on_epoch(struct verb_desk *desk, uint64_t epoch)
 {
-    uint64_t durable = ledger_epoch(desk->settings.ledger);
-    if (epoch < durable) {
+    uint64_t obeyed = verb_epoch(desk);
+    if (epoch < obeyed) {
         verb_news_tell(desk, VERB_NEWS_STALE, NULL, "of a controller that has been replaced");
         return false;
     }
-    struct cas_why why = {.text = ""};
-    enum cas_err err = ledger_raise_epoch(desk->settings.ledger, epoch, &why);
-    if (err != CAS_OK)
-        verb_news_tell(desk, VERB_NEWS_JOURNAL, NULL, why.text);
-    else if (epoch > durable)
+    desk->heard_epoch = epoch;
+    if (epoch > obeyed)
         verb_news_tell(desk, VERB_NEWS_EPOCH, NULL, "of the controller");
     return true;
+}
+
+uint64_t verb_epoch(const struct verb_desk *desk)
+{
+    uint64_t durable = ledger_epoch(desk->settings.ledger);
+    return desk->heard_epoch > durable ? desk->heard_epoch : durable;
+}
+
+void verb_epoch_forget(struct verb_desk *desk)
+{
+    desk->heard_epoch = 0;
 }
 
 static bool pool_is_allowed(const struct verb_desk *desk, struct cas_slice pool)
@@ -299,13 +307,13 @@ static enum nack_reason order_check(struct verb_desk *desk,
     enum nack_reason reason = claim_check(desk, order, now, why);
     if (reason != 0)
         return reason;
-    uint64_t durable = ledger_epoch(desk->settings.ledger);
-    if (order->epoch < durable) {
+    uint64_t obeyed = verb_epoch(desk);
+    if (order->epoch < obeyed) {
         (void)cas_fail(why,
                        CAS_ERR_STALE,
                        "epoch %llu is below %llu",
                        (unsigned long long)order->epoch,
-                       (unsigned long long)durable);
+                       (unsigned long long)obeyed);
         return NACK_STALE_EPOCH;
     }
     if (ledger_raise_epoch(desk->settings.ledger, order->epoch, why) != CAS_OK)

@@ -64,6 +64,7 @@ struct verb_desk {
     struct verb_plan plan[VERB_PLANS];
     size_t plan_next;
     struct verb_task task;
+    uint64_t heard_epoch; /* unsigned, so in memory only; 0 none */
     int64_t resend_ms; /* monotonic */
     bool has_unacknowledged;
     uint64_t acts;

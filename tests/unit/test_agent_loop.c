@@ -391,9 +391,34 @@ TEST(agent_loop, tick_of_an_older_epoch_is_not_answered)
     EXPECT_UINT_EQ(NACK_STALE_EPOCH, b.nack.reason);
     EXPECT_UINT_EQ(10, b.nack.epoch_max);
     EXPECT_UINT_EQ(2, agent_counts(b.agent).ticks_stale);
-    bench_crash(&b);
+    bench_done(&b);
+}
+
+/* Why: I12; a TICK is not signed. One that names an absurd epoch must not cost us our controller.
+ * How: one such; the true one is heard again after the silence that counts as gone, or at once on a
+ * new connection. */
+TEST(agent_loop, absurd_epoch_of_a_tick_is_forgotten)
+{
+    struct bench b;
+    bench_init(&b);
+    connect(&b);
+    b.epoch = UINT64_C(1) << 53;
     tick_give(&b, true);
+    b.epoch = 10;
+    size_t before = b.sent_n[MESSAGE_hb];
+    run_ms(&b, 4 * TICK_MS, true);
+    EXPECT_UINT_EQ(4, agent_counts(b.agent).ticks_stale);
     EXPECT_UINT_EQ(before, b.sent_n[MESSAGE_hb]);
+    run_ms(&b, 2 * TICK_MS, true);
+    EXPECT_UINT_EQ(10, b.hb.epoch);
+    EXPECT_TRUE(b.sent_n[MESSAGE_hb] > before);
+    EXPECT_UINT_EQ(10, b.hello.epoch_max);
+
+    b.epoch = UINT64_C(1) << 53;
+    tick_give(&b, true);
+    b.epoch = 10;
+    connect(&b);
+    EXPECT_UINT_EQ(10, b.hb.epoch);
     bench_done(&b);
 }
 

@@ -529,7 +529,8 @@ TEST(verb, grant_with_one_thing_wrong_is_refused)
     b.order.epoch = 99;
     grant_by(&b, other);
     expect_refused(&b, NACK_BAD_SIGNATURE, "command key");
-    EXPECT_UINT_EQ(10, ledger_epoch(b.ledger)); /* nothing unsigned is believed */
+    EXPECT_UINT_EQ(10, verb_epoch(b.desk)); /* the OFFER's: a wrong signature adds nothing */
+    EXPECT_UINT_EQ(0, ledger_epoch(b.ledger));
     b.order = good;
 
     b.order.audience[31] ^= 1;
@@ -1007,19 +1008,61 @@ TEST(verb, failure_after_the_drain_leaves_the_server_drained_and_says_so)
     bench_done(&b);
 }
 
-/* Why: I11; a controller that was replaced stays replaced over a restart. */
-TEST(verb, older_epoch_is_not_obeyed_after_a_restart)
+/* Why: I11; a controller that was replaced stays replaced over a restart and a new connection. How:
+ * an order of epoch 11 is taken. */
+TEST(verb, epoch_below_an_order_taken_is_never_obeyed_again)
 {
     struct bench b;
     bench_init(&b);
-    EXPECT_TRUE(verb_on_epoch(b.desk, 11));
-    EXPECT_UINT_EQ(1, b.told[VERB_NEWS_EPOCH]);
+    b.order.epoch = 11;
+    claim(&b);
+    act(&b);
+    EXPECT_UINT_EQ(11, ledger_epoch(b.ledger));
     bench_crash(&b);
+    verb_epoch_forget(b.desk);
     EXPECT_FALSE(verb_on_epoch(b.desk, 10));
     EXPECT_TRUE(verb_on_epoch(b.desk, 11));
-    EXPECT_UINT_EQ(1, b.told[VERB_NEWS_EPOCH]);
-    offer_id(&b, b.order.cmd_id);
-    expect_refused(&b, NACK_STALE_EPOCH, "epoch");
+    static const uint8_t other[CAS_ID_BYTES] = {77};
+    offer_id(&b, other); /* of epoch 10 */
+    EXPECT_INT_EQ(MESSAGE_nack, last(&b)->type);
+    EXPECT_UINT_EQ(NACK_STALE_EPOCH, last(&b)->reason);
+    bench_done(&b);
+}
+
+/* Why: I11, I12; TICK, OFFER and REVOKE are not signed. Whoever has the controller's CURVE key, and
+ * not its command key, must not make an agent deaf to the true one for good. How: the highest epoch
+ * the wire takes, in each of the three; then the connection is another one. */
+TEST(verb, unsigned_epoch_holds_for_its_connection_only)
+{
+    static const uint64_t most = UINT64_C(1) << 53;
+    struct bench b;
+    bench_init(&b);
+    struct message_offer offer = {.epoch = most,
+                                  .cmd_id = {1},
+                                  .verb = VERB_recycle,
+                                  .pool = cas_slice_of(POOL)};
+    struct message_revoke revoked = {.epoch = most, .cmd_id = {2}};
+    for (int i = 0; i < 3; i++) {
+        if (i == 0)
+            EXPECT_TRUE(verb_on_epoch(b.desk, most));
+        if (i == 1)
+            verb_on_offer(b.desk, &offer, b.now);
+        if (i == 2)
+            verb_on_revoke(b.desk, &revoked, b.now);
+        EXPECT_UINT_EQ(most, verb_epoch(b.desk));
+        EXPECT_FALSE(verb_on_epoch(b.desk, 10));
+        EXPECT_UINT_EQ(0, ledger_epoch(b.ledger));
+        verb_epoch_forget(b.desk);
+        EXPECT_TRUE(verb_on_epoch(b.desk, 10));
+        verb_epoch_forget(b.desk);
+    }
+    EXPECT_UINT_EQ(6, b.told[VERB_NEWS_EPOCH]);
+    bench_crash(&b);
+    pass_ms(&b, GRANT_LIFE_MS + 1);
+    plan_give(&b, VERB_recycle, START_WALL_MS + 3600000);
+    claim(&b);
+    act(&b);
+    expect_result(&b, COMMAND_DONE, "recycled");
     bench_done(&b);
 }
 
