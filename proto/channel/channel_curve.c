@@ -38,10 +38,11 @@ struct option_row {
 static const struct option_row both_options[] = {
     OPTION(LINGER, 0),
     OPTION(HANDSHAKE_IVL, CHANNEL_HANDSHAKE_MS),
-    OPTION(HEARTBEAT_IVL, 10000),
-    OPTION(HEARTBEAT_TIMEOUT, 30000),
-    OPTION(HEARTBEAT_TTL, 30000),
 };
+/* A dead connection is found by TCP itself: what is sent and not confirmed for 30 s ends it, and
+ * the TICKs see to it that something is sent. Not by ZMTP's PING: libzmq keeps the timers of all
+ * connections in one row and walks along it at each PONG and each PING with a TTL, which at 10,000
+ * connections took a whole processor. Agents, with one connection, do send PINGs, without a TTL. */
 static const struct option_row router_options[] = {
     OPTION(CURVE_SERVER, 1),
     OPTION(ZAP_ENFORCE_DOMAIN, 1),
@@ -49,10 +50,17 @@ static const struct option_row router_options[] = {
     OPTION(ROUTER_HANDOVER, 0),
     OPTION(BACKLOG, BACKLOG),
     OPTION(RCVHWM, ROUTER_RECEIVE_FRAMES),
+    OPTION(TCP_MAXRT, 30000),
+    OPTION(TCP_KEEPALIVE, 1),
+    OPTION(TCP_KEEPALIVE_IDLE, 15),
+    OPTION(TCP_KEEPALIVE_INTVL, 5),
+    OPTION(TCP_KEEPALIVE_CNT, 3),
 };
 /* libzmq adds jitter to the reconnect interval by itself. */
 static const struct option_row dealer_options[] = {
     OPTION(IMMEDIATE, 1),
+    OPTION(HEARTBEAT_IVL, 10000),
+    OPTION(HEARTBEAT_TIMEOUT, 30000),
     OPTION(RECONNECT_IVL, 1000),
     OPTION(RECONNECT_IVL_MAX, 60000),
     OPTION(SNDHWM, DEALER_SEND_FRAMES),
