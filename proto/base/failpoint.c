@@ -82,6 +82,15 @@ void failpoint_set(const char *setting)
     }
 }
 
+int64_t failpoint_passages(const char *name)
+{
+    for (size_t i = 0; i < point_n; i++) {
+        if (strcmp(points[i].name, name) == 0)
+            return points[i].passed;
+    }
+    return 0;
+}
+
 enum cas_err failpoint_pass(const char *name)
 {
     if (!is_read)

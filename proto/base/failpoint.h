@@ -23,6 +23,8 @@
 CAS_CHECK enum cas_err failpoint_pass(const char *name);
 /* Reads this setting in place of the environment's; NULL for none. For tests. */
 void failpoint_set(const char *setting);
+/* How often a point of the setting was passed since it was read; 0 for one that is not in it. */
+int64_t failpoint_passages(const char *name);
 /* Ends the process at once, without clean-up. In failpoint_posix.c. */
 void failpoint_kill(void) __attribute__((noreturn));
 
