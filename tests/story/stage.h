@@ -102,7 +102,8 @@ struct stage_server {
     uint8_t grant_cmd[CAS_ID_BYTES]; /* the GRANT that reached it last */
     uint8_t grant_nonce[CAS_ID_BYTES];
     int64_t grant_until_ms;
-    int64_t changed_ms; /* when a worker last changed, by effect */
+    int64_t changed_ms; /* when its worker changed last, ordered or not */
+    int64_t acted_ms;   /* by an order */
     int64_t in_ms;      /* last good probe after an act */
 };
 
@@ -194,6 +195,9 @@ void stage_agent_connected(struct stage_server *server);
 void stage_agent_end(struct stage_server *server);
 void stage_controller_frame(struct story *s, const struct channel_frame *frame);
 void stage_operator_frame(struct story *s, struct cas_slice bytes);
+
+/* stage_ask.c: who is admitted, as the operators have said. */
+void stage_admissions(struct story *s);
 
 /* stage_net.c */
 void stage_send_up(struct stage_server *server, struct cas_slice bytes);

@@ -53,7 +53,7 @@ static void argument_add(const struct story *s, struct question *question, const
 }
 
 /* Who is admitted is an operator's word, so it is taken from where that word went. */
-static void admissions_read(struct story *s)
+void stage_admissions(struct story *s)
 {
     for (size_t i = 0; i < s->server_n && s->controller != NULL; i++) {
         struct stage_server *server = s->server[i];
@@ -87,7 +87,7 @@ static int ask(struct story *s, const char *verb, const struct question *questio
     stage_controller_frame(s, &in);
     for (int i = 0; i < 50 && !s->has_answer && s->controller != NULL; i++)
         story_pass(s, 20);
-    admissions_read(s);
+    stage_admissions(s);
     return s->has_answer ? s->answer_exit : -1;
 }
 

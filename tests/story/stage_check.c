@@ -184,7 +184,7 @@ static void closed_check(struct story *s, struct stage_server *server, const uin
         return;
     if (server->changed_ms < command->reserved_ms)
         stage_break(s, "I13 %s is told as proved and has its old worker", server->name);
-    else if (server->out.is_out || server->in_ms < server->changed_ms)
+    else if (server->out.is_out || server->in_ms < server->acted_ms)
         stage_break(s, "I13 %s is told as proved and was never healthy since", server->name);
 }
 
@@ -507,8 +507,11 @@ static void effect_take(struct stage_server *server, const struct host_sim_effec
         server->recycle_n++;
         once_check(server, command);
     }
-    if (effect->pid_after != effect->pid_before)
+    if (effect->pid_after != effect->pid_before) {
         server->changed_ms = s->now_ms;
+        if (effect->kind == HOST_SIM_RECYCLE)
+            server->acted_ms = s->now_ms;
+    }
     if (effect->kind == HOST_SIM_RECYCLE || effect->kind == HOST_SIM_SELF)
         stage_line_add(s,
                        effect->kind == HOST_SIM_RECYCLE,

@@ -283,6 +283,7 @@ static void controller_begin(struct story *s)
     stage_need(controller_open(&settings, now, &s->controller, &why), &why, "controller");
     s->controller_restart_ms = 0;
     s->controller_due_ms = s->now_ms;
+    stage_admissions(s); /* a restored database may have lost a word */
     if (s->is_disk_full)
         store_page_limit(controller_store(s->controller), 1);
 }
@@ -704,6 +705,8 @@ void story_restore(struct story *s)
     struct cas_why why = {.text = ""};
     CAS_ASSERT(s->controller == NULL);
     s->has_restore = true;
+    for (size_t i = 0; i < s->rollout_n; i++)
+        s->rollout[i].is_stopped = false; /* it has lost that as well */
     stage_need(store_memory_back(s->memory, &why), &why, "restore");
 }
 
