@@ -52,7 +52,8 @@ CAS_AUTO_DEFINE(agent);
 /* A new connection is up: HELLO is sent (and again every RESEND_MS until WELCOME), the report in flight and unanswered
  * results are sent again. */
 void agent_on_connected(struct agent *agent, struct cas_now now);
-/* One frame from the authenticated controller; borrowed during the call. */
+/* One frame from the authenticated controller; borrowed during the call. agent_tick follows, with the time as it is
+ * then: an act begins there. */
 void agent_on_frame(struct agent *agent, struct cas_slice frame, struct cas_now now);
 /* Does what is due. Returns the monotonic instant by which it wants to be called again; calling earlier or later is
  * harmless. */

@@ -64,7 +64,7 @@ void verb_on_offer(struct verb_desk *desk, const struct message_offer *offer, st
  * for us; not in the journal (else its RESULT is the answer); our last nonce for it, at most GRANT_LIFE_MS old on the
  * wall clock and on the monotonic one; epoch not below verb_epoch, made durable first; rollout above the floor;
  * keyset in force; the plan was received and says this verb and pool; pool allowed here; inside the window; no other
- * command; journal writable. The signature comes first so that nothing unsigned is believed, not even an epoch. */
+ * command; journal writable. The act begins at the next tick, if the nonce is then still young enough. The signature comes first so that nothing unsigned is believed, not even an epoch. */
 void verb_on_grant(struct verb_desk *desk, const struct message_grant *grant, struct cas_now now);
 void verb_on_revoke(struct verb_desk *desk, const struct message_revoke *revoke, struct cas_now now);
 /* Takes the ACK of a RESULT or REVOKED; others are ignored. */

@@ -174,11 +174,10 @@ static bool pool_is_allowed(const struct verb_desk *desk, struct cas_slice pool)
     return false;
 }
 
-/* Younger than limit_ms on both clocks; a wall clock that went back makes it old as well. */
-static bool claim_is_younger(const struct verb_claim *claim, struct cas_now now, int64_t limit_ms)
+bool verb_is_within(struct cas_now since, struct cas_now now, int64_t limit_ms)
 {
-    int64_t mono_ms = now.mono_ms - claim->at.mono_ms;
-    int64_t wall_ms = now.wall_ms - claim->at.wall_ms;
+    int64_t mono_ms = now.mono_ms - since.mono_ms;
+    int64_t wall_ms = now.wall_ms - since.wall_ms;
     return mono_ms >= 0 && mono_ms <= limit_ms && wall_ms >= 0 && wall_ms <= limit_ms;
 }
 
@@ -201,7 +200,7 @@ void verb_on_offer(struct verb_desk *desk, const struct message_offer *offer, st
         return;
     }
     struct verb_claim *claim = &desk->claim;
-    bool is_held = claim->is_given && claim_is_younger(claim, now, GRANT_LIFE_MS);
+    bool is_held = claim->is_given && verb_is_within(claim->at, now, GRANT_LIFE_MS);
     bool is_same = is_held && id_same(claim->cmd_id, offer->cmd_id);
     if (err != CAS_ERR_NOT_FOUND) {
         verb_nack(desk, NACK_JOURNAL, offer->cmd_id, "the journal cannot be read");
@@ -217,7 +216,7 @@ void verb_on_offer(struct verb_desk *desk, const struct message_offer *offer, st
     } else {
         /* An OFFER that comes twice within moments gets its CLAIM twice: a fresh nonce would make
          * the GRANT for the first one worthless. The nonce's age counts from when it was made. */
-        if (!is_same || !claim_is_younger(claim, now, RESEND_MS - 1)) {
+        if (!is_same || !verb_is_within(claim->at, now, RESEND_MS - 1)) {
             *claim = (struct verb_claim){.is_given = true, .at = now};
             memcpy(claim->cmd_id, offer->cmd_id, CAS_ID_BYTES);
             desk->settings.random(desk->settings.context, claim->nonce, CAS_ID_BYTES);
@@ -256,7 +255,7 @@ static enum nack_reason claim_check(struct verb_desk *desk,
         return NACK_NONCE;
     }
 #ifndef CASFLEET_MUTANT_R3
-    if (!claim_is_younger(claim, now, GRANT_LIFE_MS)) {
+    if (!verb_is_within(claim->at, now, GRANT_LIFE_MS)) {
         (void)cas_fail(why,
                        CAS_ERR_STALE,
                        "the nonce is %lld ms old by the monotonic and %lld ms by the wall clock, "
@@ -405,7 +404,9 @@ void verb_on_grant(struct verb_desk *desk, const struct message_grant *grant, st
         return;
     }
     const struct verb_plan *plan = plan_find(desk, order.plan_hash);
-    struct verb_start start = {.order = &order, .until_wall_ms = plan->until_ms};
+    struct verb_start start = {.order = &order,
+                               .claimed = desk->claim.at,
+                               .until_wall_ms = plan->until_ms};
     if (order.has_not_after_wall_ms && order.not_after_wall_ms < start.until_wall_ms)
         start.until_wall_ms = order.not_after_wall_ms;
     err = verb_start(desk, &start, now, &why);

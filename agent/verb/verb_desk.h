@@ -16,6 +16,7 @@ enum {
 enum verb_phase {
     PHASE_NONE,
     PHASE_RECOVER, /* after a restart: looking for evidence */
+    PHASE_BEGIN,   /* INTENT is on disk; that may have taken long */
     PHASE_DRAIN,   /* the tool that drains runs */
     PHASE_QUIET,   /* drained; requests fall */
     PHASE_ACT,     /* the tool that acts runs */
@@ -49,11 +50,13 @@ struct verb_task {
     int64_t drain_ms;
     int64_t act_ms;
     int64_t until_wall_ms;      /* no act begins after */
+    struct cas_now claimed;     /* when the nonce was made */
     int64_t phase_end_ms;       /* monotonic, as the next three */
     int64_t drain_end_ms;
     int64_t still_since_ms;
     int64_t look_ms;
     double requests_least;
+    bool was_drained;           /* before the act */
     bool has_drained;           /* by this command: it is undone after a success */
     bool is_journal_told;
 };
@@ -71,13 +74,16 @@ struct verb_desk {
 };
 
 /* verb_desk.c */
+/* At most limit_ms apart on both clocks; a wall clock that went back makes it old as well. */
+bool verb_is_within(struct cas_now since, struct cas_now now, int64_t limit_ms);
 void verb_news_tell(struct verb_desk *desk, enum verb_news news, const struct ledger_row *row, const char *text);
 void verb_answer(struct verb_desk *desk, const struct ledger_row *row);
 void verb_nack(struct verb_desk *desk, enum nack_reason reason, const uint8_t *cmd_id, const char *text);
 
-/* verb_run.c: row is filled but for what is before the act; CAS_OK when INTENT is durable and the act under way. */
+/* verb_run.c: CAS_OK when INTENT is durable; the next tick begins the act, by its own clock. */
 struct verb_start {
     const struct record_order *order;
+    struct cas_now claimed;
     int64_t until_wall_ms;
 };
 CAS_CHECK enum cas_err verb_start(struct verb_desk *desk, const struct verb_start *start, struct cas_now now,

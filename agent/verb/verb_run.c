@@ -27,10 +27,31 @@ static void row_say(struct ledger_row *row, const char *first, const char *secon
     }
 }
 
-static enum cas_err look(struct verb_desk *desk, struct cas_now now, struct host_pool *ret_pool)
+/* Requests that are no number are requests not known. */
+static enum cas_err see(struct verb_desk *desk,
+                        struct cas_now now,
+                        const char *pool,
+                        struct host_pool *ret_pool,
+                        struct cas_why *why)
 {
     struct host *host = desk->settings.host;
-    return host->ops->pool(host, now, desk->task.row.pool, ret_pool, NULL);
+    enum cas_err err = host->ops->pool(host, now, pool, ret_pool, why);
+    if (err == CAS_OK)
+        ret_pool->has_requests = ret_pool->has_requests && cas_is_number(ret_pool->active_requests);
+    return err;
+}
+
+static enum cas_err look(struct verb_desk *desk, struct cas_now now, struct host_pool *ret_pool)
+{
+    return see(desk, now, desk->task.row.pool, ret_pool, NULL);
+}
+
+/* Windows' exit codes have 32 bits; one read as unsigned is shown as appcmd's manual shows it. */
+static int64_t code_of(int64_t code)
+{
+    if (code > INT32_MAX && code <= UINT32_MAX)
+        return code - UINT32_MAX - 1;
+    return code < INT32_MIN ? INT32_MIN : code > INT32_MAX ? INT32_MAX : code;
 }
 
 static struct host_worker newest_of(const struct host_pool *pool)
@@ -46,12 +67,16 @@ static void after_take(struct verb_task *task, const struct host_pool *pool)
     task->row.start_after_ms = newest.start_ms;
 }
 
-/* Another process than before, not an older one that has outlived it. */
+/* Another process than before, not an older one that has outlived it. Where only the start tells
+ * them apart (the same id again, or none seen before) it must lie after the INTENT: a start that is
+ * worked out from an age is never read the same twice. */
 static bool is_new_worker(const struct ledger_row *row)
 {
-    bool is_other =
-        row->pid_after != row->pid_before || row->start_after_ms != row->start_before_ms;
-    return row->pid_after != 0 && is_other && row->start_after_ms >= row->start_before_ms;
+    if (row->pid_after == 0)
+        return false;
+    if (row->pid_before == 0 || row->pid_after == row->pid_before)
+        return row->start_after_ms > row->intent_ms && row->start_after_ms > row->start_before_ms;
+    return row->start_after_ms >= row->start_before_ms;
 }
 
 /* ---- the outcome ---- */
@@ -147,11 +172,11 @@ static bool tool_is_done(struct verb_desk *desk, struct cas_now now)
     enum cas_err err = host->ops->poll(host, now, &act, NULL);
     task->look_ms = now.mono_ms + LOOK_MS;
     if (err == CAS_OK && act.state == HOST_ACT_DONE) {
-        task->row.code = act.code;
+        task->row.code = code_of(act.code);
         return true;
     }
     if (err == CAS_OK && act.state == HOST_ACT_FAILED) {
-        task->row.code = act.code;
+        task->row.code = code_of(act.code);
         fail(desk, tool_words[task->phase], act.text, now);
     } else if (now.mono_ms >= task->phase_end_ms) {
         fail(desk, tool_words[task->phase], "no answer before the deadline", now);
@@ -164,8 +189,13 @@ static bool tool_is_done(struct verb_desk *desk, struct cas_now now)
 static void act_begin(struct verb_desk *desk, struct cas_now now)
 {
     struct verb_task *task = &desk->task;
-    if (task->has_drained && now.wall_ms > task->until_wall_ms + GRANT_LIFE_MS) {
-        row_say(&task->row, "the window closed during the drain; undrained, not recycled", "");
+    bool is_closed = now.wall_ms > task->until_wall_ms + GRANT_LIFE_MS;
+    int64_t limit_ms = GRANT_LIFE_MS + task->drain_ms + task->act_ms;
+    if (task->has_drained && (is_closed || !verb_is_within(task->claimed, now, limit_ms))) {
+        row_say(&task->row,
+                is_closed ? "the window closed during the drain"
+                          : "the drain took too long by one of the two clocks",
+                "; undrained, not recycled");
         task->outcome = COMMAND_FAILED;
         tool_begin(desk, VERB_undrain, PHASE_UNDRAIN, now);
         return;
@@ -324,16 +354,56 @@ static void recover_step(struct verb_desk *desk, struct cas_now now)
     }
 }
 
+static void first_step(struct verb_desk *desk, struct cas_now now)
+{
+    struct verb_task *task = &desk->task;
+    switch (task->row.verb) {
+    case VERB_recycle:
+        if (task->drain_ms > 0 && !task->was_drained)
+            tool_begin(desk, VERB_drain, PHASE_DRAIN, now);
+        else
+            act_begin(desk, now);
+        break;
+    case VERB_drain:
+        tool_begin(desk, VERB_drain, PHASE_DRAIN, now);
+        break;
+    case VERB_undrain:
+        tool_begin(desk, VERB_undrain, PHASE_UNDRAIN, now);
+        break;
+    case VERB_probe:
+    case VERB_NONE:
+        probe_run(desk, now);
+        break;
+    }
+}
+
+/* A disk may take its time over the INTENT: the nonce's age is looked at once more, by the clock as
+ * it is right before the act. */
+static void begin_step(struct verb_desk *desk, struct cas_now now)
+{
+#ifndef CASFLEET_MUTANT_R3
+    if (!verb_is_within(desk->task.claimed, now, GRANT_LIFE_MS)) {
+        fail(desk, "the grant was too old when its INTENT was on disk; nothing was done", "", now);
+        return;
+    }
+#endif
+    desk->task.drain_end_ms = now.mono_ms + desk->task.drain_ms;
+    first_step(desk, now);
+}
+
 void verb_go_on(struct verb_desk *desk, struct cas_now now)
 {
     struct verb_task *task = &desk->task;
     enum verb_phase before = PHASE_NONE;
+    if (task->phase == PHASE_BEGIN)
+        begin_step(desk, now);
     for (int i = 0; i < STEPS_MOST && task->phase != before; i++) {
         before = task->phase;
         if (i == 0 && now.mono_ms < task->look_ms)
             return;
         switch (task->phase) {
         case PHASE_NONE:
+        case PHASE_BEGIN:
             return;
         case PHASE_RECOVER:
             recover_step(desk, now);
@@ -362,48 +432,25 @@ void verb_go_on(struct verb_desk *desk, struct cas_now now)
 
 /* ---- beginning ---- */
 
-static void first_step(struct verb_desk *desk, bool is_drained, struct cas_now now)
-{
-    struct verb_task *task = &desk->task;
-    switch (task->row.verb) {
-    case VERB_recycle:
-        if (task->drain_ms > 0 && !is_drained)
-            tool_begin(desk, VERB_drain, PHASE_DRAIN, now);
-        else
-            act_begin(desk, now);
-        break;
-    case VERB_drain:
-        tool_begin(desk, VERB_drain, PHASE_DRAIN, now);
-        break;
-    case VERB_undrain:
-        tool_begin(desk, VERB_undrain, PHASE_UNDRAIN, now);
-        break;
-    case VERB_probe:
-    case VERB_NONE:
-        probe_run(desk, now);
-        break;
-    }
-    verb_go_on(desk, now);
-}
-
 enum cas_err verb_start(struct verb_desk *desk,
                         const struct verb_start *start,
                         struct cas_now now,
                         struct cas_why *why)
 {
     const struct record_order *order = start->order;
-    struct verb_task task = {.drain_ms = (int64_t)order->drain_ms,
+    struct verb_task task = {.phase = PHASE_BEGIN,
+                             .drain_ms = (int64_t)order->drain_ms,
                              .act_ms = (int64_t)order->act_ms,
                              .until_wall_ms = start->until_wall_ms,
-                             .drain_end_ms = now.mono_ms + (int64_t)order->drain_ms};
+                             .claimed = start->claimed,
+                             .look_ms = now.mono_ms};
     struct ledger_row *row = &task.row;
     enum cas_err err = cas_slice_copy(order->pool, row->pool, sizeof row->pool);
     if (err != CAS_OK)
         return cas_fail(why, err, "the pool's name is too long");
     struct host_pool pool;
-    struct host *host = desk->settings.host;
     struct cas_why seen = {.text = ""};
-    if (host->ops->pool(host, now, row->pool, &pool, &seen) != CAS_OK)
+    if (see(desk, now, row->pool, &pool, &seen) != CAS_OK)
         return cas_fail(why, CAS_ERR_BUSY, "the pool cannot be read: %s", seen.text);
     memcpy(row->cmd_id, order->cmd_id, CAS_ID_BYTES);
     row->state = COMMAND_INTENT;
@@ -415,6 +462,7 @@ enum cas_err verb_start(struct verb_desk *desk,
     row->has_requests = pool.has_requests;
     row->requests_before = pool.has_requests ? pool.active_requests : 0.0;
     row->requests_drained = row->requests_before;
+    task.was_drained = pool.is_drained;
     err = CAS_FAILPOINT("agent.before_intent");
 #ifndef CASFLEET_MUTANT_R1
     if (err == CAS_OK)
@@ -426,7 +474,6 @@ enum cas_err verb_start(struct verb_desk *desk,
     desk->task = task;
     desk->acts++;
     verb_news_tell(desk, VERB_NEWS_INTENT, row, "the act begins");
-    first_step(desk, pool.is_drained, now);
     return CAS_OK;
 }
 
@@ -439,6 +486,7 @@ void verb_recover(struct verb_desk *desk, const struct ledger_row *row, struct c
 #ifdef CASFLEET_MUTANT_R7
     desk->task.act_ms = PLAN_VALID_MS;
     desk->task.until_wall_ms = INT64_MAX - GRANT_LIFE_MS;
-    first_step(desk, true, now);
+    desk->task.was_drained = true;
+    first_step(desk, now);
 #endif
 }

@@ -624,6 +624,9 @@ TEST(agent_loop, granted_command_is_done_and_proved)
     uint8_t frame[2048];
     EXPECT_OK(order_seal(&order, b.command, frame, sizeof frame, &size, &why), &why);
     agent_on_frame(b.agent, (struct cas_slice){(const char *)frame, size}, b.now);
+    EXPECT_UINT_EQ(0, b.fake.recycled);
+    EXPECT_TRUE(agent_is_acting(b.agent));
+    (void)agent_tick(b.agent, b.now);
     EXPECT_UINT_EQ(1, b.fake.recycled);
     EXPECT_TRUE(agent_is_acting(b.agent));
     run_ms(&b, 2000, false);

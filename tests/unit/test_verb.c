@@ -320,9 +320,11 @@ static void grant_by(struct bench *b, const struct keys *keys)
     verb_on_grant(b->desk, &message.as.grant, b->now);
 }
 
+/* GRANT, and the tick by which the loop follows every frame. */
 static void grant(struct bench *b)
 {
     grant_by(b, b->command);
+    (void)verb_on_tick(b->desk, b->now);
 }
 
 /* GRANT, and time for the tool to answer. */
@@ -637,6 +639,68 @@ TEST(verb, nonce_is_good_for_its_life_on_both_clocks)
     }
 }
 
+/* Why: I4; a disk that stalls, or a machine that is paused, over the INTENT makes a good GRANT old.
+ * How: at the GRANT the nonce is well within its life; when the loop comes back with a new time it
+ * is at the limit, or one ms beyond it on one clock. */
+TEST(verb, grant_that_grew_old_over_its_intent_does_nothing)
+{
+    static const struct {
+        int64_t wall_ms;
+        int64_t mono_ms;
+        bool is_done;
+    } row[] = {
+        {GRANT_LIFE_MS, GRANT_LIFE_MS, true},
+        {0, GRANT_LIFE_MS + 1, false},
+        {GRANT_LIFE_MS + 1, 0, false},
+        {-1, 0, false},
+    };
+    for (size_t i = 0; i < CAS_COUNT(row); i++) {
+        struct bench b;
+        bench_init(&b);
+        claim(&b);
+        grant_by(&b, b.command);
+        EXPECT_TRUE(verb_is_acting(b.desk));
+        EXPECT_UINT_EQ(0, b.fake.begun[VERB_recycle]);
+        b.now.wall_ms += row[i].wall_ms;
+        b.now.mono_ms += row[i].mono_ms;
+        run_ms(&b, 2000);
+        EXPECT_UINT_EQ(row[i].is_done ? 1 : 0, b.fake.begun[VERB_recycle]);
+        expect_result(&b,
+                      row[i].is_done ? COMMAND_DONE : COMMAND_FAILED,
+                      row[i].is_done ? "recycled" : "nothing was done");
+        bench_done(&b);
+        (void)remove(b.path);
+    }
+}
+
+/* Why: I4; a machine that slept during the drain must not recycle when it wakes, hours after all
+ * have given it up, however long its window is. How: drained, then each clock alone jumps. */
+TEST(verb, machine_that_slept_during_the_drain_does_not_recycle)
+{
+    static const struct cas_now jump[] = {{.wall_ms = 7200000},
+                                          {.mono_ms = 7200000},
+                                          {.wall_ms = -7200000},
+                                          {.wall_ms = 315360000000}};
+    for (size_t i = 0; i < CAS_COUNT(jump); i++) {
+        struct bench b;
+        bench_init(&b);
+        plan_give(&b, VERB_recycle, INT64_C(1) << 50);
+        b.order.drain_ms = 30000;
+        claim(&b);
+        grant(&b);
+        run_ms(&b, 1000);
+        EXPECT_UINT_EQ(1, b.fake.begun[VERB_drain]);
+        b.now.wall_ms += jump[i].wall_ms;
+        b.now.mono_ms += jump[i].mono_ms;
+        run_ms(&b, 40000);
+        expect_result(&b, COMMAND_FAILED, "took too long by one of the two clocks; undrained");
+        EXPECT_UINT_EQ(0, b.fake.begun[VERB_recycle]);
+        EXPECT_FALSE(b.fake.pool.is_drained);
+        bench_done(&b);
+        (void)remove(b.path);
+    }
+}
+
 /* How: the plan's end and start, at the edge. Before the start the allowed clock skew is granted.
  */
 TEST(verb, window_of_the_plan_is_kept)
@@ -933,6 +997,68 @@ TEST(verb, revoke_after_intent_gets_the_result)
 }
 
 /* ---- failures ---- */
+
+/* Why: I13; "recycled" is said of a worker that is new. A start that the host works out from the
+ * worker's age wobbles, and a worker that could not be seen before is no new one. How: the tool
+ * says done and changes nothing but what is read; then the same process id comes with a start after
+ * the INTENT, as Windows hands ids out again. */
+TEST(verb, worker_that_only_looks_new_is_no_evidence)
+{
+    static const struct {
+        struct host_worker before, after;
+        enum command_state state;
+    } row[] = {
+        {{4120, 500000}, {4120, 500900}, COMMAND_FAILED},
+        {{4120, 500000}, {4120, START_WALL_MS}, COMMAND_FAILED},
+        {{0, 0}, {4120, 500000}, COMMAND_FAILED},
+        {{4120, 500000}, {4120, START_WALL_MS + 1}, COMMAND_DONE},
+        {{0, 0}, {4120, START_WALL_MS + 1}, COMMAND_DONE},
+        {{4120, 500000}, {4121, 500000}, COMMAND_DONE},
+    };
+    for (size_t i = 0; i < CAS_COUNT(row); i++) {
+        struct bench b;
+        bench_init(&b);
+        b.fake.is_unmoved = true;
+        b.fake.pool.worker[0] = row[i].before;
+        b.fake.pool.worker_n = row[i].before.pid == 0 ? 0 : 1;
+        claim(&b);
+        grant(&b);
+        b.fake.pool.worker[0] = row[i].after;
+        b.fake.pool.worker_n = 1;
+        run_ms(&b, ACT_MS + 2000);
+        expect_result(&b, row[i].state, "");
+        bench_done(&b);
+        (void)remove(b.path);
+    }
+}
+
+/* Why: an outcome that does not fit its message is never told. How: exit codes as Windows gives
+ * them and beyond, and requests that are no number. */
+TEST(verb, outcome_is_told_whatever_the_host_reads)
+{
+    static const struct {
+        int64_t read, told;
+    } row[] = {
+        {2147942405, -2147024891}, /* 0x80070005, access denied */
+        {UINT32_MAX, -1},
+        {INT32_MAX, INT32_MAX},
+        {INT64_MAX, INT32_MAX},
+        {INT64_MIN, INT32_MIN},
+    };
+    for (size_t i = 0; i < CAS_COUNT(row); i++) {
+        struct bench b;
+        bench_init(&b);
+        b.fake.pool.active_requests = strtod("nan", NULL);
+        b.fake.act.code = row[i].read;
+        claim(&b);
+        act(&b);
+        expect_result(&b, COMMAND_DONE, "recycled");
+        EXPECT_INT_EQ(row[i].told, last(&b)->result.code);
+        EXPECT_FALSE(last(&b)->result.has_requests_before);
+        bench_done(&b);
+        (void)remove(b.path);
+    }
+}
 
 /* Why: I13; the tool's word is no proof. */
 TEST(verb, same_worker_after_the_tool_said_done_is_a_failure)
