@@ -242,7 +242,7 @@ static enum rollout_reason check_floor(struct rollout_turn *turn,
     turn->has_budget = false;
 #endif
     if (!turn->has_budget)
-        rollout_budget_make(turn, NULL, entry);
+        rollout_budget_make(turn, turn->is_tick ? NULL : site, entry);
     const struct rollout_group *group = find_group(&turn->book->budget, site);
     if (group == NULL)
         return REASON_FLOOR; /* no memory to count in: nobody goes out */

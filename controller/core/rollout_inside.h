@@ -61,7 +61,8 @@ struct rollout_turn {
     const struct inventory *inventory;
     struct cas_now now;
     struct rollout_actions *actions;
-    size_t from; /* actions that were there before */
+    size_t from;  /* actions that were there before */
+    bool is_tick; /* many steps are looked at: count all groups at once */
     bool has_budget;
     enum cas_err err;
 };

@@ -405,6 +405,7 @@ enum cas_err rollout_tick(struct rollout_book *book,
     struct rollout_turn turn = rollout_turn_begin(book, inventory, now, actions);
     size_t first = 0;
 
+    turn.is_tick = true;
     /* Who took a slot last stands at the end of the row, so that nobody starves behind a longer
      * one. */
     while (first < book->n && book->entry[first]->open.seq <= book->turn_after)

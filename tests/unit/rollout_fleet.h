@@ -45,6 +45,7 @@ struct fleet_agent {
     struct fleet_command command[FLEET_COMMANDS_MOST];
     size_t command_n;
     int64_t done_at_ms; /* of the command at INTENT */
+    int64_t warm_at_ms;
     /* what a test may set */
     bool is_cut;  /* nothing goes in or out */
     bool is_sick; /* probes fail */
@@ -56,6 +57,7 @@ struct fleet_agent {
     enum command_state outcome; /* COMMAND_NONE: DONE */
     int64_t skew_ms;
     int64_t act_ms;
+    int64_t warm_ms; /* after the act, until probes are good */
     /* the truth that promises are checked on */
     int64_t bad_since_ms; /* cut, sick, drained or in maintenance without a pause; -1: not */
     bool is_out;          /* acted, and no good heartbeat made since */

@@ -254,6 +254,7 @@ static void finish_act(struct fleet *fleet, struct fleet_agent *agent)
         command->pid_after = agent->pid;
         command->start_after_ms = agent->start_ms;
         command->seq = ++agent->head;
+        agent->warm_at_ms = fleet->at_ms + agent->warm_ms;
         agent->is_sick = agent->is_sick || agent->is_sick_after;
         tell(fleet, agent, command);
     }
@@ -275,7 +276,7 @@ take_revoke(struct fleet *fleet, struct fleet_agent *agent, const struct fleet_l
 static void beat(struct fleet *fleet, struct fleet_agent *agent, const struct fleet_letter *tick)
 {
     struct fleet_letter letter = {.kind = LETTER_HB, .server_id = agent->id, .epoch = tick->epoch};
-    bool is_good = !agent->is_sick && !is_busy(agent);
+    bool is_good = !agent->is_sick && !is_busy(agent) && fleet->at_ms >= agent->warm_at_ms;
     if (tick->epoch < agent->epoch_max)
         return;
     agent->epoch_max = tick->epoch;

@@ -361,6 +361,55 @@ TEST(rollout, every_outcome_is_acknowledged_and_nothing_else)
     EXPECT_UINT_EQ(1, fleet->actions.n);
 }
 
+/* Why: an agent may answer a REVOKE with what its journal has: RESULT, state REVOKED. */
+TEST(rollout, a_result_that_says_revoked_is_a_revoked)
+{
+    CAS_AUTO(fleet) fleet = fleet_open(4, 1);
+    struct rollout_wish wish = fleet_wish(fleet);
+    uint64_t seq = fleet_run(fleet, "A-CAS1", &wish);
+    fleet->drop_pct = 100;
+    fleet_pass(fleet, CLAIM_WAIT_MS + 2000);
+    EXPECT_STEP(fleet, seq, "A-CAS1", STEP_FAILED);
+    EXPECT_OK(
+        send_result(fleet, "A-CAS1", fleet_step(fleet, seq, "A-CAS1")->cmd_id, COMMAND_REVOKED),
+        NULL);
+    EXPECT_STEP(fleet, seq, "A-CAS1", STEP_CANCELLED);
+    EXPECT_FALSE(fleet_step(fleet, seq, "A-CAS1")->holds_slot);
+    fleet->actions.n = 0;
+}
+
+/* Why: a recycle after which no worker was seen has no evidence. A long text is cut whole. */
+TEST(rollout, done_without_a_worker_is_a_failure)
+{
+    CAS_AUTO(fleet) fleet = fleet_open(4, 1);
+    struct rollout_wish wish = fleet_wish(fleet);
+    uint64_t seq = fleet_run(fleet, "A-CAS1", &wish);
+    fleet_until(fleet, seq, "A-CAS1", STEP_GRANTED, MINUTE_MS);
+    const struct rollout_step *step = fleet_step(fleet, seq, "A-CAS1");
+    char text[299] = "x";
+    for (size_t i = 1; i < 298; i += 3)
+        memcpy(text + i, "\xE2\x82\xAC", 3);
+    text[298] = '\0';
+    struct message_result result = {.state = COMMAND_DONE,
+                                    .seq = 5,
+                                    .pid_before = 1000,
+                                    .has_text = true,
+                                    .text = cas_slice_of(text)};
+    memcpy(result.cmd_id, step->cmd_id, CAS_ID_BYTES);
+    EXPECT_OK(rollout_result(fleet->book,
+                             fleet->inventory,
+                             fleet_id(fleet, "A-CAS1"),
+                             &result,
+                             fleet_now(fleet),
+                             &fleet->actions),
+              NULL);
+    fleet_take(fleet);
+    EXPECT_REASON(REASON_EVIDENCE, step->reason);
+    EXPECT_TEXT_HAS("no worker was seen since", fleet->journal);
+    EXPECT_UINT_EQ(253, strlen(step->evidence.text));
+    EXPECT_TRUE(cas_is_clean_text(cas_slice_of(step->evidence.text)));
+}
+
 /* Why: R3. The GRANT is the same each time it is sent, and is not sent once the agent would refuse
  * it for its age. */
 TEST(rollout, a_grant_is_sent_again_while_it_can_still_be_taken)

@@ -411,6 +411,92 @@ TEST(rollout_operator, drain_is_proved_by_being_drained_and_counts_as_out)
     fleet_until_state(fleet, next, ROLLOUT_DONE, 2 * MINUTE_MS);
 }
 
+/* Why: one command at a time a server, whatever it is; and `why` says who has it. */
+TEST(rollout_operator, a_server_under_way_is_not_given_to_another_rollout)
+{
+    CAS_AUTO(fleet) fleet = fleet_open(4, 1);
+    struct rollout_wish wish = fleet_wish(fleet);
+    struct rollout_hold hold;
+    fleet_agent(fleet, "A-CAS1")->act_ms = 20000;
+    uint64_t recycle = fleet_run(fleet, "A-CAS1", &wish);
+    fleet_until(fleet, recycle, "A-CAS1", STEP_GRANTED, MINUTE_MS);
+    rollout_hold_of(fleet->book,
+                    fleet->inventory,
+                    fleet_rollout(fleet, recycle),
+                    fleet_now(fleet),
+                    &hold);
+    EXPECT_REASON(REASON_WAVE, hold.reason);
+    wish.verb = VERB_probe;
+    uint64_t probe = fleet_run(fleet, "A-CAS1", &wish);
+    fleet_pass(fleet, 5000);
+    EXPECT_STEP(fleet, probe, "A-CAS1", STEP_PENDING);
+    EXPECT_REASON(REASON_SLOT, fleet_step(fleet, probe, "A-CAS1")->reason);
+    rollout_hold_of(fleet->book,
+                    fleet->inventory,
+                    fleet_rollout(fleet, probe),
+                    fleet_now(fleet),
+                    &hold);
+    EXPECT_REASON(REASON_SLOT, hold.reason);
+    EXPECT_TEXT_EQ("held by r-0001", hold.words);
+    fleet_until_state(fleet, recycle, ROLLOUT_DONE, 2 * MINUTE_MS);
+    fleet_until_state(fleet, probe, ROLLOUT_DONE, MINUTE_MS);
+}
+
+TEST(rollout_operator, why_nothing_begins_is_told_in_every_state)
+{
+    CAS_AUTO(fleet) fleet = fleet_open(6, 1);
+    struct rollout_wish wish = fleet_wish(fleet);
+    struct rollout_hold hold;
+    struct cas_why why = {.text = ""};
+    uint64_t seq = 0;
+    EXPECT_OK(fleet_run_steps(fleet, "A-CAS[1-3]", &wish, &seq, &why), &why); /* one at a time */
+    fleet_until(fleet, seq, "A-CAS1", STEP_PROVING, MINUTE_MS);
+    rollout_hold_of(fleet->book,
+                    fleet->inventory,
+                    fleet_rollout(fleet, seq),
+                    fleet_now(fleet),
+                    &hold);
+    EXPECT_REASON(REASON_AT_ONCE, hold.reason);
+    EXPECT_TEXT_EQ(rollout_reason_words(REASON_AT_ONCE), hold.words);
+    pause(fleet, seq);
+    rollout_hold_of(fleet->book,
+                    fleet->inventory,
+                    fleet_rollout(fleet, seq),
+                    fleet_now(fleet),
+                    &hold);
+    EXPECT_REASON(REASON_PAUSED, hold.reason);
+    EXPECT_TEXT_EQ("paused by an operator", hold.words);
+    resume(fleet, seq, NULL);
+    fleet_until_state(fleet, seq, ROLLOUT_DONE, 5 * MINUTE_MS);
+    rollout_hold_of(fleet->book,
+                    fleet->inventory,
+                    fleet_rollout(fleet, seq),
+                    fleet_now(fleet),
+                    &hold);
+    EXPECT_REASON(REASON_NONE, hold.reason);
+    EXPECT_TEXT_EQ("", hold.words);
+}
+
+/* Why: memory is for what is open; the store keeps the rest. The newest stay for lists. */
+TEST(rollout_operator, ended_rollouts_are_forgotten_oldest_first)
+{
+    CAS_AUTO(fleet) fleet = fleet_open(4, 1);
+    struct rollout_wish wish = fleet_wish(fleet);
+    wish.verb = VERB_probe;
+    for (uint64_t i = 0; i < 3; i++)
+        fleet_until_state(fleet, fleet_run(fleet, "A-CAS1", &wish), ROLLOUT_DONE, MINUTE_MS);
+    wish.start_ms = fleet_now(fleet).wall_ms + MINUTE_MS;
+    uint64_t open = fleet_run(fleet, "A-CAS1", &wish);
+    rollout_forget(fleet->book, 2);
+    EXPECT_UINT_EQ(3, rollout_book_size(fleet->book));
+    EXPECT_NULL(rollout_find(fleet->book, 1));
+    EXPECT_NOT_NULL(rollout_find(fleet->book, 2));
+    rollout_forget(fleet->book, 0);
+    EXPECT_UINT_EQ(1, rollout_book_size(fleet->book));
+    /* What is left is still found by its servers. */
+    fleet_until_state(fleet, open, ROLLOUT_DONE, 3 * MINUTE_MS);
+}
+
 /* Why: a probe takes nobody out, so no floor holds it back, and a failed server can be looked at.
  */
 TEST(rollout_operator, a_probe_needs_no_floor_and_reaches_a_held_server)

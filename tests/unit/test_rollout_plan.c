@@ -377,6 +377,55 @@ TEST(rollout_plan, running_saves_the_rollout_and_every_step)
         EXPECT_UINT_EQ(i + 1, rollout->step[i].server_id);
 }
 
+TEST(rollout_plan, what_an_operator_says_has_limits)
+{
+    CAS_AUTO(fleet) fleet = fleet_open(4, 1);
+    char text[REASON_BYTES + 1];
+    memset(text, 'x', sizeof text - 1);
+    text[REASON_BYTES] = '\0';
+    struct cas_why why = {.text = ""};
+    uint8_t hash[CAS_HASH_BYTES] = {1};
+    const struct cas_slice none = cas_slice_of("");
+    struct cas_now now = fleet_now(fleet);
+    EXPECT_ERR(CAS_ERR_TOO_LONG,
+               rollout_run(fleet->book,
+                           fleet->inventory,
+                           none,
+                           hash,
+                           cas_slice_of("ops.a"),
+                           cas_slice_of(text),
+                           now,
+                           &fleet->actions,
+                           &why));
+    EXPECT_TEXT_HAS("a reason of 128 bytes; at most 127", why.text);
+    text[CAS_NAME_BYTES] = '\0';
+    EXPECT_ERR(CAS_ERR_TOO_LONG,
+               rollout_run(fleet->book,
+                           fleet->inventory,
+                           none,
+                           hash,
+                           cas_slice_of(text),
+                           none,
+                           now,
+                           &fleet->actions,
+                           &why));
+    struct rollout_wish wish = fleet_wish(fleet);
+    wish.verb = (enum verb)99;
+    expect_refused(fleet, "A-CAS1", &wish, CAS_ERR_UNSUPPORTED, "verb 99");
+    wish = fleet_wish(fleet);
+    wish.settle_ms = wish.gap_ms - 1;
+    expect_refused(fleet, "A-CAS1", &wish, CAS_ERR_RANGE, "less than the gap");
+}
+
+TEST(rollout_plan, sites_are_named_up_to_three)
+{
+    CAS_AUTO(fleet) fleet = fleet_open(8, 4);
+    struct rollout_wish wish = fleet_wish(fleet);
+    EXPECT_TEXT_EQ(
+        "A B C and more",
+        fleet_rollout(fleet, fleet_run(fleet, "A-CAS1,B-CAS1,C-CAS1,D-CAS1", &wish))->plan_text);
+}
+
 TEST(rollout_plan, open_rollouts_end_at_their_limit)
 {
     CAS_AUTO(fleet) fleet = fleet_open(4, 1);

@@ -57,6 +57,7 @@ static void trouble_servers(struct fleet *fleet)
         break;
     case 8:
         agent->act_ms = 1000 + (int64_t)below(fleet, 25000);
+        agent->warm_ms = (int64_t)below(fleet, 30000);
         break;
     default:
         agent->is_cut = false;
@@ -230,9 +231,9 @@ static struct fleet *sweep(uint64_t seed)
     struct fleet *fleet = fleet_open(8, 2);
     fleet->dice.state = seed;
     fleet->floor_pct = happens(fleet, 2) ? 75 : 50;
-    fleet->drop_pct = (uint32_t)below(fleet, 20);
+    fleet->drop_pct = (uint32_t)below(fleet, happens(fleet, 3) ? 70 : 15);
     fleet->double_pct = (uint32_t)below(fleet, 20);
-    fleet->delay_most_ms = happens(fleet, 3) ? 0 : (int64_t)below(fleet, 18000);
+    fleet->delay_most_ms = happens(fleet, 3) ? 0 : (int64_t)below(fleet, 20000);
     play(fleet, &night);
     calm(fleet);
     fleet_snapshot_free(night.snapshot, night.snapshot_n);
