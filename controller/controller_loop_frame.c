@@ -189,7 +189,7 @@ static void on_agent(struct controller *c,
     case MESSAGE_answer:
         break;
     }
-    CAS_ASSERT(!"a direction checked before");
+    cas_assert_failed("a direction checked before", __FILE__, __LINE__);
 }
 
 static void on_wrong_port(struct controller *c,

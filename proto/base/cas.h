@@ -48,7 +48,7 @@ void cas_assert_failed(const char *condition, const char *file, int line) __attr
 
 /* CAS_AUTO(outbox) box = ...; frees with outbox_free at scope end. The door says
  * CAS_AUTO_DEFINE(outbox). */
-#define CAS_AUTO(type) __attribute__((cleanup(type##_auto_free))) struct type *
+#define CAS_AUTO(type) __attribute__((cleanup(type##_auto_free), unused)) struct type *
 #define CAS_AUTO_DEFINE(type)                                \
     static inline void type##_auto_free(struct type **owned) \
     {                                                        \
