@@ -71,7 +71,7 @@ struct rollout_turn rollout_turn_begin(struct rollout_book *book,
                                        struct cas_now now,
                                        struct rollout_actions *actions);
 /* What is to be saved is put before what is to be sent (R4). */
-enum cas_err rollout_turn_end(struct rollout_turn *turn);
+CAS_CHECK enum cas_err rollout_turn_end(struct rollout_turn *turn);
 
 /* rollout.c: the book */
 struct rollout_entry *rollout_entry_find(const struct rollout_book *book, uint64_t seq);

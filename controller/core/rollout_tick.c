@@ -70,9 +70,11 @@ static void tend_granted(struct rollout_turn *turn, struct rollout_entry *entry,
         return;
     if (is_alive)
         rollout_send(turn, entry, at, ACTION_SEND_GRANT);
-    else if (step->granted_mono_ms == 0 || mono_ms - step->granted_mono_ms >= GRANT_LIFE_MS)
-        /* Nobody can act on it any more: an agent that has not begun says REVOKED, and then it may
-         * be offered anew; one that has begun says what it does. */
+    /* Nobody can act on it any more: an agent that has not begun says REVOKED, and then it may be
+     * offered anew, a few times; one that has begun says what it does. */
+    bool is_dead =
+        step->granted_mono_ms == 0 || mono_ms - step->granted_mono_ms >= GRANT_LIFE_MS;
+    if (is_dead && step->attempt < ROLLOUT_ATTEMPTS)
         rollout_send(turn, entry, at, ACTION_SEND_REVOKE);
 }
 

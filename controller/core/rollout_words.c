@@ -52,71 +52,41 @@ const char *rollout_step_words(enum rollout_step_state state)
 
 const char *rollout_reason_words(enum rollout_reason reason)
 {
-    switch (reason) {
-    case REASON_NONE:
-        return "";
-    case REASON_GAP:
-        return "resting between waves";
-    case REASON_SETTLING:
-        return "requests have not settled";
-    case REASON_FLOOR:
-        return "one more out would break the floor";
-    case REASON_WINDOW_EARLY:
-        return "the window has not opened";
-    case REASON_WINDOW_CLOSED:
-        return "the window has closed";
-    case REASON_SILENT:
-        return "silent";
-    case REASON_UNHEALTHY:
-        return "health is not known";
-    case REASON_DRAINED:
-        return "drained";
-    case REASON_MAINTENANCE:
-        return "in maintenance";
-    case REASON_REVOKED:
-        return "revoked";
-    case REASON_JOURNAL:
-        return "its journal cannot be written";
-    case REASON_SLOT:
-        return "held by another rollout";
-    case REASON_NO_CLAIM:
-        return "did not answer the offer";
-    case REASON_NO_RESULT:
-        return "no outcome in time";
-    case REASON_NO_PROOF:
-        return "not healthy in time";
-    case REASON_AGENT_FAILED:
-        return "the agent failed to do it";
-    case REASON_AGENT_UNKNOWN:
-        return "the agent does not know whether it was done";
-    case REASON_NACK:
-        return "the agent refused";
-    case REASON_EVIDENCE:
-        return "done, but the worker is still the old one";
-    case REASON_STOP_RULE:
-        return "stop rule";
-    case REASON_PAUSED:
-        return "paused by an operator";
-    case REASON_OPERATOR:
-        return "waits for an operator";
-    case REASON_MISSED:
-        return "its start was missed";
-    case REASON_WAVE:
-        return "an earlier wave is not through";
-    case REASON_RETRY:
-        return "retried, alone";
-    case REASON_SKEW:
-        return "its clock is off";
-    case REASON_AT_ONCE:
-        return "as many as allowed at once are under way";
-    case REASON_LATE_PROOF:
-        return "proved after its deadline";
-    case REASON_FIXED:
-        return "has the fix";
-    case REASON_NO_DATA:
-        return "health is not known";
-    }
-    return "?";
+    static const char *const words[] = {
+        [REASON_NONE] = "",
+        [REASON_GAP] = "resting between waves",
+        [REASON_SETTLING] = "requests have not settled",
+        [REASON_FLOOR] = "one more out would break the floor",
+        [REASON_WINDOW_EARLY] = "the window has not opened",
+        [REASON_WINDOW_CLOSED] = "the window has closed",
+        [REASON_SILENT] = "silent",
+        [REASON_UNHEALTHY] = "health is not known",
+        [REASON_DRAINED] = "drained",
+        [REASON_MAINTENANCE] = "in maintenance",
+        [REASON_REVOKED] = "revoked",
+        [REASON_JOURNAL] = "its journal cannot be written",
+        [REASON_SLOT] = "held by another rollout",
+        [REASON_NO_CLAIM] = "did not answer the offer",
+        [REASON_NO_RESULT] = "no outcome in time",
+        [REASON_NO_PROOF] = "not healthy in time",
+        [REASON_AGENT_FAILED] = "the agent failed to do it",
+        [REASON_AGENT_UNKNOWN] = "the agent does not know whether it was done",
+        [REASON_NACK] = "the agent refused",
+        [REASON_EVIDENCE] = "done, but the worker is still the old one",
+        [REASON_STOP_RULE] = "stop rule",
+        [REASON_PAUSED] = "paused by an operator",
+        [REASON_OPERATOR] = "waits for an operator",
+        [REASON_MISSED] = "its start was missed",
+        [REASON_WAVE] = "an earlier wave is not through",
+        [REASON_RETRY] = "retried, alone",
+        [REASON_SKEW] = "its clock is off",
+        [REASON_AT_ONCE] = "as many as allowed at once are under way",
+        [REASON_LATE_PROOF] = "proved after its deadline",
+        [REASON_FIXED] = "has the fix",
+        [REASON_NO_DATA] = "health is not known",
+    };
+    bool is_known = (size_t)reason < CAS_COUNT(words) && words[reason] != NULL;
+    return is_known ? words[reason] : "?";
 }
 
 bool rollout_is_open(const struct rollout *rollout)
@@ -158,42 +128,8 @@ bool rollout_is_owed(const struct rollout_step *step)
 
 bool rollout_is_late(const struct rollout_step *step)
 {
-    switch (step->reason) {
-    case REASON_NO_CLAIM:
-    case REASON_NO_RESULT:
-    case REASON_NO_PROOF:
-    case REASON_NACK:
-        return true;
-    case REASON_NONE:
-    case REASON_GAP:
-    case REASON_SETTLING:
-    case REASON_FLOOR:
-    case REASON_WINDOW_EARLY:
-    case REASON_WINDOW_CLOSED:
-    case REASON_SILENT:
-    case REASON_UNHEALTHY:
-    case REASON_DRAINED:
-    case REASON_MAINTENANCE:
-    case REASON_REVOKED:
-    case REASON_JOURNAL:
-    case REASON_SLOT:
-    case REASON_AGENT_FAILED:
-    case REASON_AGENT_UNKNOWN:
-    case REASON_EVIDENCE:
-    case REASON_STOP_RULE:
-    case REASON_PAUSED:
-    case REASON_OPERATOR:
-    case REASON_MISSED:
-    case REASON_WAVE:
-    case REASON_RETRY:
-    case REASON_SKEW:
-    case REASON_AT_ONCE:
-    case REASON_LATE_PROOF:
-    case REASON_FIXED:
-    case REASON_NO_DATA:
-        break;
-    }
-    return false;
+    return step->reason == REASON_NO_CLAIM || step->reason == REASON_NO_RESULT ||
+           step->reason == REASON_NO_PROOF || step->reason == REASON_NACK;
 }
 
 /* Only where the agent has told no outcome yet: what it has told it will tell again, unasked. */

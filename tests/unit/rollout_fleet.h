@@ -101,11 +101,11 @@ struct rollout_wish fleet_wish(const struct fleet *fleet);
 /* Makes the plan and runs it; returns its number. */
 uint64_t fleet_run(struct fleet *fleet, const char *targets, const struct rollout_wish *wish);
 /* The same for given steps, as "A-CAS1;A-CAS[2-3]". */
-enum cas_err fleet_run_steps(struct fleet *fleet,
-                             const char *steps,
-                             const struct rollout_wish *wish,
-                             uint64_t *ret_seq,
-                             struct cas_why *why);
+CAS_CHECK enum cas_err fleet_run_steps(struct fleet *fleet,
+                                       const char *steps,
+                                       const struct rollout_wish *wish,
+                                       uint64_t *ret_seq,
+                                       struct cas_why *why);
 /* In steps of a second. */
 void fleet_pass(struct fleet *fleet, int64_t span_ms);
 /* Until the step is in that state; fails after most_ms. */
