@@ -16,7 +16,10 @@ enum {
      * it: a full disk shows before the reserve is needed. */
     LOG_BYTES = 72 * 1024,
     PROBE_BYTES = 128 * 1024,
-    EVICT_ROLLOUTS = 16 /* groups dropped at most in one write */
+    EVICT_ROLLOUTS = 16, /* groups dropped at most in one write */
+    EVICT_REVOKED = 64,  /* rows of no rollout dropped in one write */
+    REVOKED_ACTING =
+        16 /* such rows while an INTENT is open: they take from the outcome's reserve */
 };
 
 static const char *const migrations[] = {
@@ -56,6 +59,8 @@ enum statement {
     NOTE_SET,
     EVICTABLE,
     EVICT,
+    REVOKED_COUNT,
+    REVOKED_EVICT,
     STATEMENT_N
 };
 static const char *const sql_of[STATEMENT_N] = {
@@ -74,7 +79,8 @@ static const char *const sql_of[STATEMENT_N] = {
         " is_acknowledged = 0",
     [HEAD] = "UPDATE number SET value = ?1 WHERE name = 'head'",
     [ACKNOWLEDGE] =
-        "UPDATE command SET is_acknowledged = 1 WHERE cmd_id = ?1 AND seq = ?2 AND state <> 2",
+        "UPDATE command SET is_acknowledged = 1 WHERE cmd_id = ?1 AND seq = ?2 AND state <> 2"
+        " AND is_acknowledged = 0",
     [TAIL] =
         "SELECT * FROM (SELECT " COLUMNS " FROM command ORDER BY seq DESC LIMIT ?1) ORDER BY seq",
     [UNACKNOWLEDGED] = "SELECT " COLUMNS " FROM command WHERE is_acknowledged = 0 AND state <> 2"
@@ -94,6 +100,9 @@ static const char *const sql_of[STATEMENT_N] = {
     [EVICT] = "DELETE FROM command WHERE is_acknowledged = 1 AND (rollout_seq = ?1 OR (rollout_seq "
               "= 0 AND"
               " seq < (SELECT max(seq) FROM command WHERE rollout_seq = ?1)))",
+    [REVOKED_COUNT] = "SELECT count(*) FROM command WHERE rollout_seq = 0",
+    [REVOKED_EVICT] = "DELETE FROM command WHERE id IN (SELECT id FROM command WHERE rollout_seq = "
+                      "0 AND is_acknowledged = 1 ORDER BY seq LIMIT ?1)",
 };
 
 struct ledger {
@@ -103,6 +112,7 @@ struct ledger {
     uint64_t epoch;
     uint64_t rollout_floor;
     int64_t row_n;
+    int64_t revoked_acting_n; /* since the INTENT that is open */
     bool has_intent;
 };
 
@@ -378,6 +388,37 @@ evict(struct ledger *ledger, int64_t *ret_dropped, uint64_t *ret_floor, struct c
     return CAS_OK;
 }
 
+/* Inside a transaction: makes room for a row of no rollout. A REVOKE is not signed and may be for a
+ * command nobody has heard of: such rows have a limit of their own, and neither drive out what was
+ * done nor fill the disk. Only what the controller has as well is forgotten. */
+static enum cas_err revoked_room(struct ledger *ledger, int64_t *ret_dropped, struct cas_why *why)
+{
+    if (ledger->has_intent && ledger->revoked_acting_n >= REVOKED_ACTING)
+        return cas_fail(why,
+                        CAS_ERR_BUSY,
+                        "ledger: %d commands were revoked during one act, no more until it ends",
+                        (int)REVOKED_ACTING);
+    bool is_row = false;
+    enum cas_err err = journal_db_step(ledger->stmt[REVOKED_COUNT], &is_row, why);
+    int64_t n = err == CAS_OK ? sqlite3_column_int64(ledger->stmt[REVOKED_COUNT], 0) : 0;
+    journal_db_reset(ledger->stmt[REVOKED_COUNT]);
+    if (err != CAS_OK || n < LEDGER_REVOKED)
+        return err;
+    (void)sqlite3_bind_int64(ledger->stmt[REVOKED_EVICT], 1, EVICT_REVOKED);
+    err = journal_db_run(ledger->stmt[REVOKED_EVICT], why);
+    if (err != CAS_OK)
+        return err;
+    int64_t dropped = sqlite3_changes(ledger->db);
+    *ret_dropped += dropped;
+    if (n - dropped < LEDGER_REVOKED)
+        return CAS_OK;
+    return cas_fail(why,
+                    CAS_ERR_TOO_MANY,
+                    "ledger: %lld revoked commands wait for the controller's ACK, limit %d",
+                    (long long)n,
+                    (int)LEDGER_REVOKED);
+}
+
 enum cas_err ledger_write(struct ledger *ledger, struct ledger_row *row, struct cas_why *why)
 {
     struct ledger_row old = {.state = COMMAND_NONE};
@@ -401,7 +442,10 @@ enum cas_err ledger_write(struct ledger *ledger, struct ledger_row *row, struct 
         return err;
     int64_t dropped = 0;
     uint64_t rollout_floor = ledger->rollout_floor;
-    if (is_new)
+    bool is_unseen = is_new && row->rollout_seq == 0;
+    if (is_unseen)
+        err = revoked_room(ledger, &dropped, why);
+    if (is_new && err == CAS_OK)
         err = evict(ledger, &dropped, &rollout_floor, why);
     if (err == CAS_OK) {
         row_bind(ledger->stmt[WRITE], row, ledger->head + 1);
@@ -419,6 +463,7 @@ enum cas_err ledger_write(struct ledger *ledger, struct ledger_row *row, struct 
     row->is_acknowledged = false;
     ledger->rollout_floor = rollout_floor;
     ledger->row_n += (is_new ? 1 : 0) - dropped;
+    ledger->revoked_acting_n = ledger->has_intent ? ledger->revoked_acting_n + is_unseen : 0;
     if (row->state == COMMAND_INTENT || old.state == COMMAND_INTENT)
         ledger->has_intent = row->state == COMMAND_INTENT;
     return CAS_OK;

@@ -60,6 +60,7 @@ enum {
     /* agent's disk */
     OUTBOX_BYTES = 64 * 1024 * 1024,
     LEDGER_ROWS = 4096,
+    LEDGER_REVOKED = 1024, /* of them, at most, commands revoked before they were begun */
     CONFIG_BYTES = 65536,
     KEY_FILE_BYTES = 4096,
 

@@ -219,6 +219,60 @@ TEST(ledger, rows_above_the_limit_leave_with_a_higher_floor)
     EXPECT_OK(ledger_find(ledger, second, &gone), NULL);
 }
 
+static enum cas_err revoke(struct ledger *ledger, int number, struct ledger_row *ret_row)
+{
+    *ret_row = (struct ledger_row){.cmd_id = {7, (uint8_t)(number >> 8), (uint8_t)number},
+                                   .state = COMMAND_REVOKED};
+    return ledger_write(ledger, ret_row, NULL);
+}
+
+/* Why: a REVOKE is not signed and may name any command: a flood of them must neither fill the disk
+ * nor drive out what says that a command was done, nor keep a signed order from being taken. How:
+ * as many as may be, none acknowledged; one more; then the oldest is acknowledged. */
+TEST(ledger, commands_revoked_unseen_have_a_limit_of_their_own)
+{
+    CAS_AUTO(ledger) ledger = ledger_at(":memory:");
+    struct ledger_row done = row_of(9, COMMAND_INTENT);
+    put(ledger, &done);
+    done.state = COMMAND_DONE;
+    put(ledger, &done);
+    EXPECT_OK(ledger_acknowledge(ledger, done.cmd_id, done.seq, NULL), NULL);
+    struct ledger_row first, row;
+    EXPECT_OK(revoke(ledger, 0, &first), NULL);
+    for (int i = 1; i < LEDGER_REVOKED; i++)
+        EXPECT_OK(revoke(ledger, i, &row), NULL);
+    uint64_t head = ledger_head(ledger);
+    EXPECT_ERR(CAS_ERR_TOO_MANY, revoke(ledger, LEDGER_REVOKED, &row));
+    EXPECT_ERR(CAS_ERR_NOT_FOUND, ledger_find(ledger, row.cmd_id, &row));
+    EXPECT_UINT_EQ(head, ledger_head(ledger));
+    struct ledger_row next = row_of(10, COMMAND_INTENT);
+    put(ledger, &next);
+    next.state = COMMAND_DONE;
+    put(ledger, &next);
+    EXPECT_OK(ledger_acknowledge(ledger, first.cmd_id, first.seq, NULL), NULL);
+    EXPECT_OK(revoke(ledger, LEDGER_REVOKED, &row), NULL);
+    EXPECT_ERR(CAS_ERR_NOT_FOUND, ledger_find(ledger, first.cmd_id, &first));
+    EXPECT_ERR(CAS_ERR_TOO_MANY, revoke(ledger, LEDGER_REVOKED + 1, &row));
+    EXPECT_INT_EQ(COMMAND_DONE, found(ledger, 9).state);
+    EXPECT_INT_EQ(COMMAND_DONE, found(ledger, 10).state);
+    EXPECT_UINT_EQ(0, ledger_rollout_floor(ledger));
+}
+
+/* Why: what is revoked while an act is under way takes from the room kept for its outcome. */
+TEST(ledger, few_commands_can_be_revoked_during_an_act)
+{
+    CAS_AUTO(ledger) ledger = ledger_at(":memory:");
+    struct ledger_row act = row_of(9, COMMAND_INTENT);
+    struct ledger_row row;
+    put(ledger, &act);
+    for (int i = 0; i < 16; i++)
+        EXPECT_OK(revoke(ledger, i, &row), NULL);
+    EXPECT_ERR(CAS_ERR_BUSY, revoke(ledger, 16, &row));
+    act.state = COMMAND_DONE;
+    put(ledger, &act);
+    EXPECT_OK(revoke(ledger, 16, &row), NULL);
+}
+
 /* Why: a damaged journal may have lost the row that says "done"; acting on it could act twice.
  * How: a page in the middle is overwritten; then a file that is no database; then one of a newer
  * program. */
