@@ -297,6 +297,23 @@ TEST(rollout, a_second_claim_is_granted_for_its_own_nonce)
     EXPECT_UINT_EQ(43, fleet_step(fleet, seq, "A-CAS1")->nonce[0]);
 }
 
+/* Why: a GRANT that was committed and never sent, because the controller died between the two, can
+ * be acted on by nobody. It is asked about, and the server gets its turn anew, without a failure.
+ */
+TEST(rollout, a_grant_lost_with_the_controller_is_settled)
+{
+    uint64_t seq = 0;
+    CAS_AUTO(fleet) fleet = fleet_at_offer(&seq);
+    claim(fleet, seq);
+    EXPECT_STEP(fleet, seq, "A-CAS1", STEP_GRANTED);
+    fleet_restart(fleet);
+    fleet->drop_pct = 0;
+    fleet_until_state(fleet, seq, ROLLOUT_DONE, 2 * MINUTE_MS);
+    EXPECT_UINT_EQ(2, fleet_step(fleet, seq, "A-CAS1")->attempt);
+    EXPECT_UINT_EQ(0, fleet_rollout(fleet, seq)->failed_n);
+    EXPECT_UINT_EQ(1, fleet->effect_n);
+}
+
 /* ---- budget ---- */
 
 /* Why: I1, R8. Two rollouts that each keep the floor alone would break it together. */
