@@ -58,7 +58,7 @@ struct agent {
     bool is_writable;
     int64_t writable_ms; /* next check */
     bool is_outbox_failing;
-    bool is_sink_spoilt; /* a write of this collection failed */
+    bool is_sink_spoilt;   /* a write of this collection failed */
     uint64_t samples_lost; /* not yet told */
     int64_t clock_offset_ms;
 
@@ -71,7 +71,8 @@ void agent_send_message(struct agent *agent, const struct message *message);
 
 /* agent_report.c: SYMPTOM_DUE_... into the outbox, in one commit. */
 void agent_collect(struct agent *agent, unsigned due);
-/* The next report; agent_report_at_ms: the instant it may go, INT64_MAX when nothing waits or nobody listens. */
+/* The next report; agent_report_at_ms: the instant it may go, INT64_MAX when nothing waits or
+ * nobody listens. */
 void agent_report(struct agent *agent);
 int64_t agent_report_at_ms(const struct agent *agent);
 

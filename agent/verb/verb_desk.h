@@ -49,15 +49,15 @@ struct verb_task {
     enum command_state outcome; /* for PHASE_UNDRAIN and PHASE_WRITE */
     int64_t drain_ms;
     int64_t act_ms;
-    int64_t until_wall_ms;      /* no act begins after */
-    struct cas_now claimed;     /* when the nonce was made */
-    int64_t phase_end_ms;       /* monotonic, as the next three */
+    int64_t until_wall_ms;  /* no act begins after */
+    struct cas_now claimed; /* when the nonce was made */
+    int64_t phase_end_ms;   /* monotonic, as the next three */
     int64_t drain_end_ms;
     int64_t still_since_ms;
     int64_t look_ms;
     double requests_least;
-    bool was_drained;           /* before the act */
-    bool has_drained;           /* by this command: it is undone after a success */
+    bool was_drained; /* before the act */
+    bool has_drained; /* by this command: it is undone after a success */
     bool is_journal_told;
 };
 struct verb_desk {
@@ -68,7 +68,7 @@ struct verb_desk {
     size_t plan_next;
     struct verb_task task;
     uint64_t heard_epoch; /* unsigned, so in memory only; 0 none */
-    int64_t resend_ms; /* monotonic */
+    int64_t resend_ms;    /* monotonic */
     bool has_unacknowledged;
     uint64_t acts;
 };
@@ -76,9 +76,15 @@ struct verb_desk {
 /* verb_desk.c */
 /* At most limit_ms apart on both clocks; a wall clock that went back makes it old as well. */
 bool verb_is_within(struct cas_now since, struct cas_now now, int64_t limit_ms);
-void verb_news_tell(struct verb_desk *desk, enum verb_news news, const struct ledger_row *row, const char *text);
+void verb_news_tell(struct verb_desk *desk,
+                    enum verb_news news,
+                    const struct ledger_row *row,
+                    const char *text);
 void verb_answer(struct verb_desk *desk, const struct ledger_row *row);
-void verb_nack(struct verb_desk *desk, enum nack_reason reason, const uint8_t *cmd_id, const char *text);
+void verb_nack(struct verb_desk *desk,
+               enum nack_reason reason,
+               const uint8_t *cmd_id,
+               const char *text);
 
 /* verb_run.c: CAS_OK when INTENT is durable; the next tick begins the act, by its own clock. */
 struct verb_start {
@@ -86,7 +92,9 @@ struct verb_start {
     struct cas_now claimed;
     int64_t until_wall_ms;
 };
-CAS_CHECK enum cas_err verb_start(struct verb_desk *desk, const struct verb_start *start, struct cas_now now,
+CAS_CHECK enum cas_err verb_start(struct verb_desk *desk,
+                                  const struct verb_start *start,
+                                  struct cas_now now,
                                   struct cas_why *why);
 void verb_recover(struct verb_desk *desk, const struct ledger_row *row, struct cas_now now);
 void verb_go_on(struct verb_desk *desk, struct cas_now now);
