@@ -396,19 +396,39 @@ static void on_tick(struct agent *agent, const struct message_tick *tick)
     heartbeat(agent);
 }
 
+/* Nothing is dropped by such an ACK. */
+static void outbox_is_older(struct agent *agent, uint64_t upto_seq)
+{
+    struct cas_why why = {.text = ""};
+    uint64_t high = outbox_high(agent->outbox);
+    if (outbox_renew(agent->outbox, &why) != CAS_OK) {
+        log_event(EVENT_OUTBOX_FAILED, "%s", why.text);
+        return;
+    }
+    log_event(EVENT_OUTBOX_OLDER,
+              "the controller has records up to %llu of it, it ends at %llu",
+              (unsigned long long)upto_seq,
+              (unsigned long long)high);
+    agent->is_in_flight = false;
+    agent->is_report_due = true;
+    hello(agent);
+}
+
 static void on_ack(struct agent *agent, const struct message_ack *ack)
 {
     verb_on_ack(agent->desk, ack);
     if (!ack->has_spool_id || !ack->has_upto_seq ||
         memcmp(ack->spool_id, outbox_spool_id(agent->outbox), CAS_ID_BYTES) != 0)
         return;
+    if (ack->upto_seq > outbox_high(agent->outbox)) {
+        outbox_is_older(agent, ack->upto_seq);
+        return;
+    }
     uint64_t low = outbox_low(agent->outbox);
     if (low == 0 || ack->upto_seq < low)
         return;
     struct cas_why why = {.text = ""};
     enum cas_err err = outbox_drop_upto(agent->outbox, ack->upto_seq, &why);
-    if (err == CAS_ERR_RANGE) /* above what was ever written: not an answer to us */
-        return;
     if (err != CAS_OK) {
         log_event(EVENT_OUTBOX_FAILED, "%s", why.text);
         return;

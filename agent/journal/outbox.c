@@ -46,6 +46,7 @@ enum statement {
     ABOVE,
     SUM_UPTO,
     HIGH,
+    RENEW,
     STATEMENT_N
 };
 #define ROW "seq, class, kind, at_ms, cost, body"
@@ -59,6 +60,7 @@ static const char *const sql_of[STATEMENT_N] = {
     [ABOVE] = "SELECT " ROW " FROM entry WHERE seq > ?1 ORDER BY seq LIMIT 1",
     [SUM_UPTO] = "SELECT ifnull(sum(cost), 0) FROM entry WHERE seq <= ?1",
     [HIGH] = "UPDATE number SET value = ?1 WHERE name = 'high'",
+    [RENEW] = "UPDATE spool SET id = randomblob(16)",
 };
 
 /* What a roll-back must restore. */
@@ -562,4 +564,18 @@ enum cas_err outbox_drop_upto(struct outbox *outbox, uint64_t seq, struct cas_wh
         err = gap_trim(outbox, seq, why);
     }
     return end(outbox, err, why);
+}
+
+enum cas_err outbox_renew(struct outbox *outbox, struct cas_why *why)
+{
+    if (outbox->is_open)
+        return cas_fail(why, CAS_ERR_BUG, "outbox: a new id within a transaction");
+    enum cas_err err = begin(outbox, why);
+    if (err == CAS_OK)
+        err = end(outbox, journal_db_run(outbox->stmt[RENEW], why), why);
+    if (err == CAS_OK)
+        err = spool_read(outbox, why);
+    if (err == CAS_OK)
+        outbox->handed = 0;
+    return err;
 }

@@ -1,6 +1,7 @@
 #include "agent/journal/outbox.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/unit/test.h"
 
@@ -105,6 +106,31 @@ TEST(outbox, ack_drops_nothing_that_was_not_handed_out)
     EXPECT_UINT_EQ(WIRE_REPORT_RECORDS + 1, outbox_low(outbox));
     EXPECT_UINT_EQ(5, get(outbox, arena, &entry));
     EXPECT_INT_EQ(5 * (10 + ROW_BYTES), outbox_used(outbox));
+}
+
+/* Why: a disk that was put back to an earlier day would give positions a second time, and the
+ * controller would take the new records for the old. How: renewed with records in it; then opened
+ * again. */
+TEST(outbox, older_copy_goes_on_under_a_new_id)
+{
+    struct outbox *outbox = outbox_at(test_path("outbox.db"), OUTBOX_BYTES);
+    CAS_AUTO(cas_arena) arena = arena_make();
+    struct record_entry *entry = NULL;
+    uint8_t id[CAS_ID_BYTES];
+    memcpy(id, outbox_spool_id(outbox), CAS_ID_BYTES);
+    (void)add(outbox, ENTRY_SAMPLE, 10);
+    (void)add(outbox, ENTRY_EVENT, 10);
+    EXPECT_UINT_EQ(2, get(outbox, arena, &entry));
+    EXPECT_OK(outbox_renew(outbox, NULL), NULL);
+    EXPECT_TRUE(memcmp(id, outbox_spool_id(outbox), CAS_ID_BYTES) != 0);
+    memcpy(id, outbox_spool_id(outbox), CAS_ID_BYTES);
+    EXPECT_OK(outbox_drop_upto(outbox, 2, NULL), NULL); /* not handed out under this id */
+    outbox_free(outbox);
+    outbox = outbox_at(test_path("outbox.db"), OUTBOX_BYTES);
+    EXPECT_BYTES_EQ(id, outbox_spool_id(outbox), CAS_ID_BYTES);
+    EXPECT_UINT_EQ(2, get(outbox, arena, &entry));
+    EXPECT_UINT_EQ(1, entry[0].seq);
+    outbox_free(outbox);
 }
 
 /* Why: a report must fit its frame. How: bodies of the largest size; exactly as many as fit into
