@@ -259,8 +259,8 @@ enum cas_err controller_tick(struct controller *c, struct cas_now now, struct ca
 
 int64_t controller_wait_ms(const struct controller *c, struct cas_now now)
 {
-    int64_t left_ms = c->is_gathering ? commit_left_ms(c, now.mono_ms) : c->settings.commit_ms;
-    return left_ms < c->settings.commit_ms ? left_ms : c->settings.commit_ms;
+    int64_t left_ms = c->is_gathering ? commit_left_ms(c, now.mono_ms) : CONTROLLER_IDLE_MS;
+    return left_ms < CONTROLLER_IDLE_MS ? left_ms : CONTROLLER_IDLE_MS;
 }
 
 enum cas_err controller_flush(struct controller *c, struct cas_now now, struct cas_why *why)

@@ -37,8 +37,9 @@ struct controller_settings {
     void *context;           /* of the two above */
 };
 enum {
-    CONTROLLER_COMMIT_MS = 20,        /* a decision waits at most so long for its commit */
+    CONTROLLER_COMMIT_MS = 10,        /* a decision waits at most so long for its commit */
     CONTROLLER_REPORTS_MS = 100,      /* reports alone: more of them share one */
+    CONTROLLER_IDLE_MS = 20,          /* between ticks when nothing waits */
     CONTROLLER_COMMIT_REPORTS = 2000, /* or until there are so many */
     CONTROLLER_RETRY_MS = 1000, /* after a commit that failed, nothing is taken in for so long */
     CONTROLLER_ANSWERS = 32,    /* answers on their way to operators with a full queue */
@@ -74,7 +75,7 @@ void controller_frame(struct controller *controller,
  * nothing since. */
 CAS_CHECK enum cas_err
 controller_tick(struct controller *controller, struct cas_now now, struct cas_why *why);
-/* How long the caller may wait for frames before the next tick; 0..commit_ms. */
+/* How long the caller may wait for frames before the next tick; 0..CONTROLLER_IDLE_MS. */
 int64_t controller_wait_ms(const struct controller *controller, struct cas_now now);
 /* Commits and sends what has been gathered: before an orderly end. */
 CAS_CHECK enum cas_err

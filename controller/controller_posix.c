@@ -1,5 +1,6 @@
 #include "controller/controller_posix.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/stat.h>
@@ -44,6 +45,13 @@ bool controller_wants_reload(void)
         return false;
     wants_reload = 0;
     return true;
+}
+
+void controller_memory_share(void)
+{
+#ifdef M_ARENA_MAX
+    (void)mallopt(M_ARENA_MAX, 1);
+#endif
 }
 
 void controller_nap(int64_t nap_ms)

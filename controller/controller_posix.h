@@ -14,6 +14,9 @@ bool controller_signals_take(void);
 bool controller_is_ending(void);
 /* true once for any number of SIGHUPs since the last call. */
 bool controller_wants_reload(void);
+/* Memory freed by one thread is used by the other again: frames are made in libzmq's thread and
+ * freed in ours. */
+void controller_memory_share(void);
 /* Sleeps so long, or until a signal. */
 void controller_nap(int64_t nap_ms);
 
