@@ -135,7 +135,7 @@ enum cas_err sim_events(struct host *host,
         return err;
 
     size_t n = 0;
-    struct sim_event found;
+    struct sim_event found = {0};
     struct sim_event from = mark;
     bool is_known_quiet =
         memcmp(&mark, &sim->scan_mark, sizeof mark) == 0 && mark.at_ms < sim->scan_until_ms;
