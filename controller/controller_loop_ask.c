@@ -340,6 +340,8 @@ void loop_scene_fill(struct controller *c, struct cas_now now)
         .book = c->book,
         .store = c->store,
         .refused_n = hub_refused_n(c->hub),
+        .trouble = c->is_told_stuck ? c->stuck_words : NULL,
+        .trouble_ms = c->stuck_ms,
         .context = c,
         .commit = scene_commit,
         .approve = scene_approve,

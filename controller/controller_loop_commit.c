@@ -1,5 +1,7 @@
 #include "controller/controller_loop_room.h"
 
+#include <stdio.h>
+
 #include <stdlib.h>
 
 #include "proto/trust/sign.h"
@@ -139,9 +141,12 @@ void loop_stuck(struct controller *c,
     if (c->is_told_stuck)
         return;
     c->is_told_stuck = true;
-    log_event(err == CAS_ERR_FULL ? EVENT_DISK_FULL : EVENT_COMMIT_FAILED,
-              "%s",
-              why->text[0] != '\0' ? why->text : cas_err_words(err));
+    c->stuck_ms = now.wall_ms;
+    (void)snprintf(c->stuck_words,
+                   sizeof c->stuck_words,
+                   "%s",
+                   why->text[0] != '\0' ? why->text : cas_err_words(err));
+    log_event(err == CAS_ERR_FULL ? EVENT_DISK_FULL : EVENT_COMMIT_FAILED, "%s", c->stuck_words);
 }
 
 static void unstuck(struct controller *c)

@@ -85,6 +85,8 @@ struct controller {
 
     bool is_stuck, is_told_stuck;
     int64_t retry_ms;   /* mono */
+    int64_t stuck_ms;   /* wall, when it was told */
+    char stuck_words[CAS_WHY_BYTES];
     bool is_book_stale; /* could not be read back after a commit that failed */
     bool is_fenced;
 

@@ -155,7 +155,9 @@ void ask_answer(struct ask_scene *scene,
                                     .inventory = scene->inventory,
                                     .book = scene->book,
                                     .store = scene->store,
-                                    .waiting = waiting};
+                                    .waiting = waiting,
+                                    .trouble = scene->trouble,
+                                    .trouble_ms = scene->trouble_ms};
     call.view.waiting_n = waiting == NULL ? 0 : scene->waiting_n;
     for (size_t i = 0; i < call.view.waiting_n; i++) {
         const struct ask_waiting *from = &scene->waiting[i];

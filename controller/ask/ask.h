@@ -41,7 +41,9 @@ struct ask_scene {
     struct store *store;
     const struct ask_waiting *waiting; /* [waiting_n] */
     size_t waiting_n;
-    uint64_t refused_n; /* handshakes refused since the start */
+    uint64_t refused_n;  /* handshakes refused since the start */
+    const char *trouble; /* why nothing can be stored now; NULL: it can */
+    int64_t trouble_ms;  /* wall: since when */
     void *context;
     /* Saves and notes all actions in one commit with an audit row by the operator, then sends; on
      * an error the book is as before and nothing was sent. */

@@ -58,6 +58,20 @@ static void status_head(FILE *out, const json_t *document)
     fprintf(out, "%s\n\n", line);
 }
 
+static void status_trouble(FILE *out, const json_t *document)
+{
+    if (cli_is_null(document, "trouble"))
+        return;
+    char since[64];
+    struct cas_text text = CAS_TEXT(since);
+    cli_add_clock(&text, cli_int(document, "trouble_ms"), CLI_CLOCK_SECOND);
+    fprintf(out,
+            "  The controller stores nothing since %s: %s\n"
+            "  Nothing is ordered and no report acknowledged until it can; agents keep theirs.\n\n",
+            since,
+            cli_text(document, "trouble"));
+}
+
 static void status_rollouts(FILE *out, const json_t *document)
 {
     size_t i = 0;
@@ -77,6 +91,7 @@ void cli_print_status(FILE *out, const json_t *document, bool is_wide)
 {
     (void)is_wide;
     status_head(out, document);
+    status_trouble(out, document);
     status_class(out, document, "need", "need you");
     status_class(out, document, "watch", "on watch");
     status_class(out, document, "maintenance", "maintenance");

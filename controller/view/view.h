@@ -23,19 +23,21 @@ struct view_scene {
     struct store *store;
     const struct view_waiting *waiting; /* [waiting_n] */
     size_t waiting_n;
+    const char *trouble; /* why the controller can store nothing now; NULL: it can */
+    int64_t trouble_ms;  /* wall: since when */
 };
 /* All return a document the caller frees; CAS_ERR_NOMEM. *ret_attention: something needs the
  * operator. */
 
 /* Status: servers, sites, oldest_age_ms, healthy, under_way[{servers,words}],
- * items[{class: need|watch|maintenance, servers, words, detail}],
- * recent{hours,recycles,proved,failed,by_others}, rollouts[{id,state,words}] (open ones), waiting,
- * next[{words,command,detail}] */
+ * trouble (null, or why the controller can store nothing), trouble_ms, items[{class:
+ * need|watch|maintenance, servers, words, detail}], recent{hours,recycles,proved,failed,by_others},
+ * rollouts[{id,state,words}] (open ones), waiting, next[{words,command,detail}] */
 CAS_CHECK enum cas_err
 view_status(const struct view_scene *scene, char **ret_document, bool *ret_attention);
 
 /* ServerList:
- * items[{name,site,role,dag,pool,product,build,update,fix,state,proof_age_ms,sample_age_ms,requests,
+ * items[{name,site,role,dag,pool,product,build,update,fix,state,proof_age_ms,is_journal_writable,sample_age_ms,requests,
  * private_bytes,gc_time_pct,close_wait,ports_used,ports_total,ports_pct,worker_pid,worker_age_ms,heard_ms,rollout}]
  */
 CAS_CHECK enum cas_err

@@ -63,6 +63,8 @@ json_t *view_server_json(const struct view_scene *scene, const struct inventory_
     bool has_proof = live->proof_mono_ms != 0;
     int64_t proof_age_ms = scene->now.mono_ms - live->proof_mono_ms;
     json_object_set_new(item, "proof_age_ms", has_proof ? json_integer(proof_age_ms) : json_null());
+    json_t *can_act = has_proof ? json_boolean(live->is_journal_writable) : json_null();
+    json_object_set_new(item, "is_journal_writable", can_act);
     view_set_time(item, "heard_ms", live->heard_ms);
     int64_t sample_ms = server->value[SYMPTOM_workers].at_ms;
     json_t *sample_age = sample_ms == 0 ? json_null() : json_integer(view_age(scene, sample_ms));

@@ -382,10 +382,12 @@ enum cas_err view_status(const struct view_scene *scene, char **ret_document, bo
     view_set_count(document, "under_way", sums.under_way);
     json_object_set_new(document, "oldest_age_ms", json_integer(sums.oldest_age_ms));
     view_set_time(document, "started_ms", scene->started_ms);
+    view_set_text(document, "trouble", scene->trouble);
+    view_set_time(document, "trouble_ms", scene->trouble == NULL ? 0 : scene->trouble_ms);
     view_set_count(document, "waiting", scene->waiting_n);
     json_object_set_new(document, "recent", recent_json(scene));
     json_object_set_new(document, "next", next);
-    bool is_attention = is_waiting || (list != NULL && list[STATUS_NEED].n > 0);
+    bool is_attention = scene->trouble != NULL || is_waiting || (list != NULL && list[STATUS_NEED].n > 0);
     for (int c = 0; list != NULL && c < STATUS_CLASS_N; c++) {
         for (size_t i = 0; i < list[c].n; i++)
             free(list[c].line[i].at);

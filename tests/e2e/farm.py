@@ -139,7 +139,7 @@ class Farm:
     def __init__(self, folder, tick="200ms", **options):
         self.folder = pathlib.Path(folder)
         self.state = self.folder / "controller"
-        self.state.mkdir(parents=True)
+        self.state.mkdir(parents=True, exist_ok=True)
         self.agents, self.processes, self.controller, self.asker = [], [], None, None
         self.config = self.state / "casfleet-controller.conf"
         self.run(BIN / "controller/casfleet-controller", "init", "--state", self.state,
