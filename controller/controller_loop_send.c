@@ -258,6 +258,9 @@ static void silence_tell(struct controller *c, uint32_t server_id, struct cas_no
     if (!peer->is_up || server == NULL ||
         inventory_service_of(server, now.mono_ms) != SERVICE_SILENT)
         return;
+    /* An agent that was restarted has said HELLO, and its first heartbeat is on its way. */
+    if (server->live.is_connected && now.wall_ms - server->live.hello_ms < FRESH_MS)
+        return;
     peer->is_up = false;
     log_event(EVENT_AGENT_DOWN, "server=%s no answer for %d s", server->name, FRESH_MS / 1000);
 }
