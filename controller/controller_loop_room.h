@@ -84,8 +84,8 @@ struct controller {
     enum cas_err spoiled; /* a part failed in memory: the group can only be dropped */
 
     bool is_stuck, is_told_stuck;
-    int64_t retry_ms;   /* mono */
-    int64_t stuck_ms;   /* wall, when it was told */
+    int64_t retry_ms; /* mono */
+    int64_t stuck_ms; /* wall, when it was told */
     char stuck_words[CAS_WHY_BYTES];
     bool is_book_stale; /* could not be read back after a commit that failed */
     bool is_fenced;
