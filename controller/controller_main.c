@@ -354,6 +354,7 @@ static int run_run(struct run *run)
     struct cas_why why = {0};
     if (!controller_signals_take())
         return refused(&(struct cas_why){"the system does not let signals be handled"});
+    controller_files_raise();
     controller_memory_share();
     enum cas_err err = run_open(run, &why);
     if (err != CAS_OK) {

@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -45,6 +46,15 @@ bool controller_wants_reload(void)
         return false;
     wants_reload = 0;
     return true;
+}
+
+void controller_files_raise(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 void controller_memory_share(void)

@@ -14,6 +14,9 @@ bool controller_signals_take(void);
 bool controller_is_ending(void);
 /* true once for any number of SIGHUPs since the last call. */
 bool controller_wants_reload(void);
+/* As many descriptors as the system allows this process: each agent takes one, and the usual limit
+ * is 1,024. */
+void controller_files_raise(void);
 /* Memory freed by one thread is used by the other again: frames are made in libzmq's thread and
  * freed in ours. */
 void controller_memory_share(void);
