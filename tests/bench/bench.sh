@@ -9,4 +9,6 @@ bin=${CASFLEET_BIN:-$top/build/release}
 for program in tests/bench controller/casfleet-controller controller/casfleet agent/casfleet-agent; do
   [ -x "$bin/$program" ] || { echo "bench: $bin/$program: build it first (./quickstart.sh build)" >&2; exit 2; }
 done
-exec "$bin/tests/bench" "$bin" "$@"
+work=$(mktemp -d "${TMPDIR:-/tmp}/casfleet-bench.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+TMPDIR=$work "$bin/tests/bench" "$bin" "$@"

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -110,6 +111,9 @@ struct bench_process bench_start(const char *const *argv, const char *log)
     if (pid < 0)
         bench_die("no new process: %s", strerror(errno));
     if (pid == 0) {
+        /* Ends with the bench, however that ends. */
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+            _exit(127);
         (void)dup2(out, STDOUT_FILENO);
         (void)dup2(out, STDERR_FILENO);
         (void)execv(copy[0], copy);
