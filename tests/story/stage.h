@@ -201,7 +201,8 @@ void stage_admissions(struct story *s);
 
 /* stage_net.c */
 void stage_send_up(struct stage_server *server, struct cas_slice bytes);
-enum cas_err stage_send_down(void *context, struct channel_route route, struct cas_slice bytes);
+CAS_CHECK enum cas_err
+stage_send_down(void *context, struct channel_route route, struct cas_slice bytes);
 void stage_net_pass(struct story *s);             /* all that is due now */
 int64_t stage_net_due(const struct story *s);     /* true time; INT64_MAX none */
 void stage_net_lost(struct stage_server *server); /* its connection is gone */

@@ -43,6 +43,25 @@ STORY(wire, grant_that_comes_hours_late_is_refused, "Tue 00:50", 22)
     EXPECT_THAT(s, story_step(s, seq, "LON-CAS01")->state != STEP_CLOSED);
 }
 
+/* Why: what an order found when it was given is not what is there half a minute later.
+ * How: the line stands still for 25 s with the GRANT on it, then all comes in order: the nonce is
+ * too old by then, and the server gets its turn by a fresh one. */
+STORY(wire, grant_that_was_25_s_on_its_way_is_refused, "Tue 00:50", 29)
+{
+    uint64_t seq = one_server(s);
+    story_hold(s, "LON-CAS01", MESSAGE_grant);
+    story_until(s, "01:00:02");
+    story_hold(s, "LON-CAS01", MESSAGE_NONE);
+    story_pass(s, 25000);
+    story_release(s, "LON-CAS01");
+    story_pass(s, 100);
+    EXPECT_UNTOUCHED(s, "LON-CAS01");
+    story_until(s, "01:10");
+    EXPECT_HAS(s, "attempt 1 was not done and never will be");
+    EXPECT_STATE(s, seq, ROLLOUT_DONE);
+    EXPECT_THAT(s, story_recycles(s, "LON-CAS01") == 1);
+}
+
 /* Why: TCP gives order and once; a lost connection takes both back. Twice and out of order is the
  * least that must do no harm.
  * How: half of all frames come twice, up to 30 s apart, with delays that overtake each other. */
