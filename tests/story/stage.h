@@ -177,7 +177,7 @@ struct story {
     size_t rollout_n;
     struct stage_acked acked[4 * STORY_SERVERS];
     size_t acked_n;
-    bool has_clock_fault, has_restore;
+    bool has_clock_fault, has_restore, is_usurped;
     char broken[512];
 };
 

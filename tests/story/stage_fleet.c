@@ -328,6 +328,11 @@ static void controller_step(struct story *s)
 {
     struct cas_why why = {.text = ""};
     enum cas_err err = controller_tick(s->controller, stage_now(s, &s->controller_clock), &why);
+    if (err == CAS_ERR_FENCED && s->is_usurped) {
+        stage_line_add(s, true, "the controller is fenced");
+        controller_end(s);
+        return;
+    }
     if (err != CAS_OK)
         stage_break(s, "the controller ends by itself: %s", why.text);
     controller_after(s);
@@ -689,6 +694,17 @@ uint64_t story_commits(const struct story *s)
 {
     uint64_t here = s->controller == NULL ? 0 : controller_counts_of(s->controller).commits;
     return s->commits_before + here;
+}
+
+void story_usurp(struct story *s)
+{
+    CAS_AUTO(store) other = NULL;
+    static const uint8_t leader_id[CAS_ID_BYTES] = {'o', 't', 'h', 'e', 'r'};
+    struct cas_why why = {.text = ""};
+    struct cas_now now = stage_now(s, &s->controller_clock);
+    stage_need(controller_flush(s->controller, now, &why), &why, "usurp");
+    stage_need(store_open(s->uri, leader_id, now, &other, &why), &why, "usurp");
+    s->is_usurped = true;
 }
 
 void story_backup(struct story *s)

@@ -113,6 +113,8 @@ void story_controller_dies_after(struct story *s, uint64_t commit_n, int64_t res
 void story_controller_starts(struct story *s);
 bool story_controller_is_dead(const struct story *s);
 uint64_t story_commits(const struct story *s); /* of all its runs */
+/* Another controller leads from now on, and is gone again: this one must find out by itself. */
+void story_usurp(struct story *s);
 /* The database as it is now comes back at story_restore, while the controller is dead. */
 void story_backup(struct story *s);
 void story_restore(struct story *s);

@@ -131,3 +131,21 @@ STORY(crash, restored_database_repeats_no_act, "Tue 00:50", 16)
     EXPECT_THAT(s, story_recycles(s, "LON-CAS01") == 1);
     EXPECT_THAT(s, story_rollout(s, seq)->state != ROLLOUT_RUNNING);
 }
+
+/* Why: a controller that was asleep while another one led decides from what was true before.
+ * How: another becomes leader two seconds before the window opens; the first one's next commit must
+ * not be taken, and nothing of it be sent. */
+STORY(crash, controller_that_was_replaced_sends_nothing_more, "Tue 00:50", 17)
+{
+    uint64_t seq = two_servers(s);
+    story_until(s, "00:59:58");
+    story_usurp(s);
+    story_until(s, "01:20");
+    EXPECT_HAS(s, "the controller is fenced");
+    EXPECT_UNTOUCHED(s, "LON-CAS01");
+
+    story_controller_starts(s); /* late, so the start is missed and told */
+    story_until(s, "01:30");
+    EXPECT_STATE(s, seq, ROLLOUT_MISSED);
+    EXPECT_UNTOUCHED(s, "LON-CAS01");
+}
