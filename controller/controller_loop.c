@@ -147,7 +147,10 @@ enum channel_admission controller_handshake(struct controller *c,
                                             const char *address,
                                             struct cas_now now)
 {
-    (void)port; /* a known key at the wrong port is told so, and audited, at its first message */
+    /* A known key at the wrong port is told so, and audited, at its first message. An unknown one
+     * at the operators' port is no agent that waits for approval. */
+    if (port == CHANNEL_OPERATORS && !hub_is_known(c->hub, key))
+        return CHANNEL_WAIT;
     return c->is_fenced ? CHANNEL_WAIT : hub_handshake(c->hub, key, address, now);
 }
 

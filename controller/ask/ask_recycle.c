@@ -147,7 +147,12 @@ static enum cas_err plan_answer(struct ask_call *call,
     if (drafted == CAS_OK)
         err = keep_draft(call, draft, seq);
     if (err == CAS_OK)
-        err = view_plan(&call->view, draft, chosen_n, refused, &call->reply->document);
+        err = view_plan(&call->view,
+                        draft,
+                        chosen_n,
+                        !ask_has(call, "no-canary"),
+                        refused,
+                        &call->reply->document);
     if (err != CAS_OK)
         return err;
     if (draft->server_n == 0)

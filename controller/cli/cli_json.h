@@ -22,6 +22,11 @@ enum cli_clock {
 };
 void cli_add_clock(struct cas_text *text, int64_t wall_ms, enum cli_clock clock);
 void cli_add_bytes(struct cas_text *text, double bytes); /* "3.1 GB" */
+enum {
+    CLI_LINE_BYTES = 24576 /* a folded node set of a large farm, and words */
+};
+/* One line, without the blanks at its end. */
+void cli_print_line(FILE *out, const char *fmt, ...) CAS_PRINTF(2, 3);
 void cli_print_next(FILE *out, const json_t *document, const char *first);
 
 typedef void cli_layout(FILE *out, const json_t *document, bool is_wide);

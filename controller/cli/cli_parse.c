@@ -119,6 +119,14 @@ add_argument(struct cli_command *command, const char *key, const char *value, st
     return CAS_OK;
 }
 
+static enum cas_err take_every(struct cli_command *command, const char *value, struct cas_why *why)
+{
+    struct cas_why inner = {.text = ""};
+    enum cas_err err =
+        cas_parse_span(cas_slice_of(value), 100, 3600000, &command->every_ms, &inner);
+    return err == CAS_OK ? CAS_OK : cas_fail(why, err, "--every: %s", inner.text);
+}
+
 static enum cas_err take_flag(struct cli_command *command,
                               const struct cli_flag *flag,
                               const char *value,
@@ -133,7 +141,7 @@ static enum cas_err take_flag(struct cli_command *command,
     else if (strcmp(flag->name, "yes") == 0)
         command->is_yes = true;
     else
-        return cas_parse_span(cas_slice_of(value), 100, 3600000, &command->every_ms, why);
+        return take_every(command, value, why);
     return CAS_OK;
 }
 

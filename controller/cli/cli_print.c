@@ -1,3 +1,4 @@
+#include <stdarg.h>
 #include <string.h>
 #include <time.h>
 
@@ -67,20 +68,38 @@ void cli_add_bytes(struct cas_text *text, double bytes)
     cas_text_add(text, unit < 2 ? "%.0f %s" : "%.1f %s", value, units[unit]);
 }
 
+void cli_print_line(FILE *out, const char *fmt, ...)
+{
+    char line[CLI_LINE_BYTES];
+    va_list args;
+    va_start(args, fmt);
+    int size = vsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    size_t used = size < 0 ? 0 : (size_t)size < sizeof line ? (size_t)size : sizeof line - 1;
+    while (used > 0 && line[used - 1] == ' ')
+        used--;
+    fprintf(out, "%.*s\n", (int)used, line);
+}
+
 void cli_print_next(FILE *out, const json_t *document, const char *first)
 {
-    size_t i = 0;
+    const json_t *next = json_object_get(document, "next");
+    const char *second = strcmp(first, "First") == 0 ? "Then" : "";
+    size_t i = 0, width = 0;
     const json_t *item = NULL;
-    json_array_foreach(json_object_get(document, "next"), i, item)
+    json_array_foreach(next, i, item)
     {
-        const char *detail = cli_text(item, "detail");
-        fprintf(out,
-                "%-9s %s%s%s\n",
-                i == 0 ? first : "",
-                cli_text(item, "command"),
-                detail[0] == '\0' ? "" : "      ",
-                detail);
+        size_t size = strlen(cli_text(item, "command"));
+        width = size > width ? size : width;
     }
+    json_array_foreach(next, i, item) cli_print_line(out,
+                                                     "%-9s %-*s   %s",
+                                                     i == 0   ? first
+                                                     : i == 1 ? second
+                                                              : "",
+                                                     (int)width,
+                                                     cli_text(item, "command"),
+                                                     cli_text(item, "detail"));
 }
 
 struct kind_row {

@@ -29,19 +29,24 @@ static void plan_head(FILE *out, const json_t *plan)
 static void plan_order(FILE *out, const json_t *plan)
 {
     const json_t *waves = json_object_get(plan, "waves");
+    const char *first = cli_text(json_array_get(waves, 0), "servers");
+    bool is_alone =
+        json_array_size(waves) > 1 && strpbrk(first, "[,") == NULL && cli_int(plan, "planned") > 2;
+    fprintf(out, "  order   ");
+    if (is_alone && json_is_true(json_object_get(plan, "canary")))
+        fprintf(out, "%s alone first, the least busy; then ", first);
+    fprintf(out, "most urgent first, %lld at a time\n", (long long)cli_int(plan, "at_once"));
     size_t i = 0;
     const json_t *wave = NULL;
     json_array_foreach(waves, i, wave)
     {
         fprintf(out,
-                "  %-7s wave %lld: %s\n",
-                i == 0 ? "order" : "",
+                "          wave %lld: %s\n",
                 (long long)cli_int(wave, "wave"),
                 cli_text(wave, "servers"));
         if (i == 11 && json_array_size(waves) > 13) {
             fprintf(out,
-                    "  %-7s ... and %zu more waves (-o csv shows all)\n",
-                    "",
+                    "          ... and %zu more waves (-o csv shows all)\n",
                     json_array_size(waves) - 12);
             break;
         }
@@ -52,11 +57,13 @@ static void plan_now(FILE *out, const json_t *plan)
 {
     const json_t *ram = json_object_get(plan, "ram");
     long long others = cli_int(plan, "other_plans");
+    char shown[24];
+    (void)snprintf(shown, sizeof shown, "%lld", others);
     fprintf(out,
-            "  now     %lld of %lld answer; %lld other plan%s open; ",
+            "  now     %lld of %lld answer; %s other plan%s open; ",
             (long long)cli_int(plan, "answering"),
             (long long)cli_int(plan, "planned"),
-            others,
+            others == 0 ? "no" : shown,
             others == 1 ? "" : "s");
     if (cli_is_null(ram, "tightest")) {
         fprintf(out, "whether two workers fit in RAM is not known\n");
@@ -102,6 +109,22 @@ static void plan_floor(FILE *out, const json_t *plan)
     }
 }
 
+static const char *ordinal(long long n)
+{
+    if (n % 100 / 10 == 1)
+        return "th";
+    switch (n % 10) {
+    case 1:
+        return "st";
+    case 2:
+        return "nd";
+    case 3:
+        return "rd";
+    default:
+        return "th";
+    }
+}
+
 static void plan_time(FILE *out, const json_t *plan)
 {
     char ends[48], worst[48], until[48];
@@ -119,10 +142,11 @@ static void plan_time(FILE *out, const json_t *plan)
             until,
             fits ? "fits" : "does NOT fit at worst: what is left then stays untouched");
     long long stop_after = cli_int(plan, "stop_after");
-    fprintf(
-        out,
-        "  stop    at failure %lld.   A server that goes silent has failed and keeps its slot.\n",
-        stop_after);
+    fprintf(out,
+            "  stop    at the %lld%s failure.   A server that goes silent has failed and keeps its "
+            "slot.\n",
+            stop_after,
+            ordinal(stop_after));
 }
 
 void cli_print_plan(FILE *out, const json_t *plan, bool is_wide)
@@ -144,8 +168,8 @@ void cli_print_plan(FILE *out, const json_t *plan, bool is_wide)
     }
     if (!cli_is_null(plan, "refused"))
         fprintf(out,
-                "%s  %s\n",
-                cli_int(plan, "planned") > 0 ? "Refused:" : "Nothing to do:",
+                "%s%s\n",
+                cli_int(plan, "planned") > 0 ? "Refused:  " : "",
                 cli_text(plan, "refused"));
     cli_print_next(out, plan, "Run it:");
 }
@@ -177,7 +201,14 @@ void cli_rollout_head(struct cas_text *text, const json_t *rollout)
                  cli_text(rollout, "id"),
                  cli_text(rollout, "group"),
                  upper_when_stopped(state));
-    if (!cli_is_null(rollout, "words"))
+    bool is_halted = strcmp(state, "halted") == 0 && !cli_is_null(rollout, "halted_ms");
+    if (is_halted) {
+        cas_text_add(text, " ");
+        cli_add_clock(text, cli_int(rollout, "halted_ms"), CLI_CLOCK_SECOND);
+    }
+    if (is_halted && strcmp(cli_text(rollout, "words"), "stop rule") == 0)
+        cas_text_add(text, ", rule \"stop after %lld\"", (long long)cli_int(rollout, "stop_after"));
+    else if (!cli_is_null(rollout, "words"))
         cas_text_add(text, " (%s)", cli_text(rollout, "words"));
     if (strcmp(state, "scheduled") == 0) {
         cas_text_add(text, " for ");
@@ -269,7 +300,13 @@ void cli_print_rollout(FILE *out, const json_t *rollout, bool is_wide)
     cli_rollout_head(&text, rollout);
     fprintf(out, "%s\n", line);
     const json_t *hold = json_object_get(rollout, "hold");
-    if (hold != NULL && !json_is_null(hold)) {
+    bool is_still = strcmp(cli_text(rollout, "state"), "halted") == 0 ||
+                    strcmp(cli_text(rollout, "state"), "paused") == 0;
+    if (is_still) {
+        fprintf(out,
+                cli_int(rollout, "running") == 0 ? "  nothing is running\n"
+                                                 : "  what is under way is seen through\n");
+    } else if (hold != NULL && !json_is_null(hold)) {
         cas_text_clear(&text);
         if (!cli_is_null(hold, "left_ms") && cli_int(hold, "left_ms") > 0) {
             cas_text_add(&text, ", ");

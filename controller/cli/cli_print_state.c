@@ -23,12 +23,12 @@ static void status_class(FILE *out, const json_t *document, const char *name, co
         struct cas_text text = CAS_TEXT(head);
         if (shown++ == 0)
             cas_text_add(&text, "%3zu %s", total, words);
-        fprintf(out,
-                "%-15s %-22s %-40s %s\n",
-                head,
-                cli_text(item, "servers"),
-                cli_text(item, "words"),
-                cli_text(item, "detail"));
+        cli_print_line(out,
+                       "%-15s %-22s %-40s  %s",
+                       head,
+                       cli_text(item, "servers"),
+                       cli_text(item, "words"),
+                       cli_text(item, "detail"));
     }
 }
 
@@ -81,10 +81,19 @@ static void status_rollouts(FILE *out, const json_t *document)
         char line[320];
         struct cas_text text = CAS_TEXT(line);
         cli_rollout_head(&text, rollout);
-        fprintf(out, "%-9s%s\n", i == 0 ? "Now" : "", line);
+        fprintf(out, "%-11s%s\n", i == 0 ? "Now" : "", line);
     }
-    if (i == 0)
-        fprintf(out, "Now      nothing runs, nothing is scheduled\n");
+    if (i > 0)
+        return;
+    fprintf(out, "Now        nothing runs, nothing is scheduled.");
+    const json_t *due = json_object_get(document, "due");
+    if (due != NULL && !json_is_null(due)) {
+        char age[48];
+        struct cas_text text = CAS_TEXT(age);
+        cas_text_span(&text, cli_int(due, "age_ms"));
+        fprintf(out, "  Oldest worker without the fix: %s, %s", cli_text(due, "server"), age);
+    }
+    fprintf(out, "\n");
 }
 
 void cli_print_status(FILE *out, const json_t *document, bool is_wide)
@@ -99,19 +108,21 @@ void cli_print_status(FILE *out, const json_t *document, bool is_wide)
         fprintf(out, "%3lld under way\n", (long long)cli_int(document, "under_way"));
     fprintf(out, "%3lld healthy\n\n", (long long)cli_int(document, "healthy"));
     const json_t *recent = json_object_get(document, "recent");
-    fprintf(out,
-            "%lld h     %lld recycles: %lld proved, %lld failed.   %lld more by Exchange itself or "
-            "by hand\n",
-            (long long)cli_int(recent, "hours"),
-            (long long)cli_int(recent, "recycles"),
-            (long long)cli_int(recent, "proved"),
-            (long long)cli_int(recent, "failed"),
-            (long long)cli_int(recent, "by_others"));
+    fprintf(
+        out,
+        "Last %lld h  %lld recycles: %lld proved, %lld failed.   %lld more by Exchange itself or "
+        "by hand\n",
+        (long long)cli_int(recent, "hours"),
+        (long long)cli_int(recent, "recycles"),
+        (long long)cli_int(recent, "proved"),
+        (long long)cli_int(recent, "failed"),
+        (long long)cli_int(recent, "by_others"));
     status_rollouts(out, document);
     if (cli_int(document, "waiting") > 0)
         fprintf(out,
-                "Waiting  %lld keys wait for approval\n",
-                (long long)cli_int(document, "waiting"));
+                "Waiting    %lld key%s for approval\n",
+                (long long)cli_int(document, "waiting"),
+                cli_int(document, "waiting") == 1 ? "" : "s");
     if (json_array_size(json_object_get(document, "next")) > 0)
         fprintf(out, "\n");
     cli_print_next(out, document, "First");
@@ -214,7 +225,7 @@ static void symptom_line(FILE *out, const json_t *symptom)
         cas_text_span(&age_text, cli_int(symptom, "age_ms"));
         cas_text_add(&age_text, " old");
     }
-    fprintf(out, "  %-20s %-28s %s\n", cli_text(symptom, "name"), value, age);
+    cli_print_line(out, "  %-20s %-28s %s", cli_text(symptom, "name"), value, age);
 }
 
 static void server_history(FILE *out, const json_t *list)
@@ -226,12 +237,12 @@ static void server_history(FILE *out, const json_t *list)
         char when[64];
         struct cas_text text = CAS_TEXT(when);
         cli_add_clock(&text, cli_int(row, "at_ms"), CLI_CLOCK_DAY);
-        fprintf(out,
-                "  %-20s %-12s %-16s %s\n",
-                when,
-                cli_text(row, "who"),
-                cli_text(row, "verb"),
-                cli_text(row, "words"));
+        cli_print_line(out,
+                       "  %-20s %-12s %-16s %s",
+                       when,
+                       cli_text(row, "who"),
+                       cli_text(row, "verb"),
+                       cli_text(row, "words"));
     }
 }
 
@@ -239,14 +250,14 @@ static void server_one(FILE *out, const json_t *server)
 {
     const char *site = cli_text(server, "site");
     const char *update = cli_text(server, "update");
-    fprintf(out,
-            "%s   %s   %s   Exchange %s %s   %s\n",
-            cli_text(server, "name"),
-            site[0] == '\0' ? "(no site)" : site,
-            cli_text(server, "state"),
-            update[0] == '\0' ? "build not known" : update,
-            cli_text(server, "build"),
-            cli_text(server, "rollout"));
+    cli_print_line(out,
+                   "%s   %s   %s   Exchange %s %s   %s",
+                   cli_text(server, "name"),
+                   site[0] == '\0' ? "(no site)" : site,
+                   cli_text(server, "state"),
+                   update[0] == '\0' ? "build not known" : update,
+                   cli_text(server, "build"),
+                   cli_text(server, "rollout"));
     fprintf(out,
             "  agent %s   key %s   approved by %s\n",
             cli_text(server, "agent_ver"),
@@ -309,6 +320,8 @@ void cli_print_why(FILE *out, const json_t *document, bool is_wide)
     const json_t *rollout = json_object_get(document, "rollout");
     if (rollout != NULL) {
         cli_print_rollout(out, rollout, is_wide);
+        if (!cli_is_null(document, "verdict"))
+            fprintf(out, "The rollout?  %s\n", cli_text(document, "verdict"));
     } else {
         fprintf(out, "%s is %s\n", cli_text(document, "subject"), cli_text(document, "words"));
     }
@@ -322,7 +335,7 @@ void cli_print_why(FILE *out, const json_t *document, bool is_wide)
             cas_text_span(&text, cli_int(item, "age_ms"));
             cas_text_add(&text, " ago");
         }
-        fprintf(out, "  %-16s %s\n", age, cli_text(item, "words"));
+        cli_print_line(out, "  %-16s %s", age, cli_text(item, "words"));
     }
     why_history(out, document);
     cli_print_next(out, document, rollout == NULL ? "Next" : "Choose");

@@ -288,13 +288,19 @@ static enum cas_err mark_names(const struct inventory *inventory,
 {
     *ret_is_blank = false;
     CAS_AUTO(nodeset) set = NULL;
-    enum cas_err err = nodeset_expand(text, &set, why);
+    struct cas_why inner = {.text = ""};
+    enum cas_err err = nodeset_expand(text, &set, &inner);
     if (err == CAS_ERR_MISSING) {
         *ret_is_blank = true;
         return CAS_OK;
     }
     if (err != CAS_OK)
-        return err;
+        return cas_fail(why,
+                        err,
+                        "\"%.*s\": %s",
+                        (int)(text.size < 60 ? text.size : 60),
+                        text.data,
+                        inner.text);
     for (size_t i = 0; i < set->name_n; i++) {
         bool is_there = false;
         size_t place = inventory_place(inventory, cas_slice_of(set->name[i]), &is_there);
@@ -334,7 +340,8 @@ enum cas_err inventory_choose(const struct inventory *inventory,
     struct cas_why inner = {.text = ""};
     enum cas_err err = read_terms(choice->selector, &terms, &inner);
     if (err != CAS_OK)
-        return cas_fail(why, err, "%s", inner.text);
+        /* A build nobody knows is a word mistyped, not a choice that fits nothing. */
+        return cas_fail(why, err == CAS_ERR_NOT_FOUND ? CAS_ERR_RANGE : err, "%s", inner.text);
 
     bool *mark = calloc(2 * inventory->size + 1, sizeof *mark);
     if (mark == NULL)

@@ -406,7 +406,9 @@ static void take(struct drafting *drafting, size_t at, size_t *wave_n)
 {
     struct candidate *candidate = &drafting->candidate[at];
     candidate->is_taken = true;
-    drafting->in_wave[candidate->group]++;
+    /* Who is out as it is counts in out_now already. */
+    if (!rollout_is_out(drafting->book, candidate->server, drafting->now.mono_ms))
+        drafting->in_wave[candidate->group]++;
     drafting->wave[(*wave_n)++] = candidate->at;
 }
 

@@ -75,7 +75,7 @@ const char *rollout_reason_words(enum rollout_reason reason)
         [REASON_EVIDENCE] = "done, but the worker is still the old one",
         [REASON_STOP_RULE] = "stop rule",
         [REASON_PAUSED] = "paused by an operator",
-        [REASON_OPERATOR] = "waits for an operator",
+        [REASON_OPERATOR] = "an operator's decision",
         [REASON_MISSED] = "its start was missed",
         [REASON_WAVE] = "an earlier wave is not through",
         [REASON_RETRY] = "retried, alone",
@@ -84,6 +84,7 @@ const char *rollout_reason_words(enum rollout_reason reason)
         [REASON_LATE_PROOF] = "proved after its deadline",
         [REASON_FIXED] = "has the fix",
         [REASON_NO_DATA] = "health is not known",
+        [REASON_FORGOT] = "its journal was lost or set back after the grant",
     };
     bool is_known = (size_t)reason < CAS_COUNT(words) && words[reason] != NULL;
     return is_known ? words[reason] : "?";
@@ -126,6 +127,11 @@ bool rollout_is_owed(const struct rollout_step *step)
     return step->evidence.seq == 0 && step->evidence.state != COMMAND_NONE;
 }
 
+bool rollout_is_grant_alive(const struct rollout_step *step, int64_t mono_ms)
+{
+    return step->granted_mono_ms != 0 && mono_ms - step->granted_mono_ms < GRANT_LIFE_MS;
+}
+
 bool rollout_is_late(const struct rollout_step *step)
 {
     return step->reason == REASON_NO_CLAIM || step->reason == REASON_NO_RESULT ||
@@ -138,7 +144,7 @@ bool rollout_may_ask(const struct rollout_step *step)
     if (!step->holds_slot || step->evidence.seq != 0)
         return false;
     if (step->state == STEP_UNKNOWN)
-        return true;
+        return step->reason != REASON_FORGOT;
     return step->state == STEP_FAILED &&
            (rollout_is_late(step) || (step->reason == REASON_OPERATOR && !rollout_is_owed(step)));
 }

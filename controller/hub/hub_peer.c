@@ -49,6 +49,11 @@ enum channel_admission hub_handshake(struct hub *hub,
     return CHANNEL_REFUSE;
 }
 
+bool hub_is_known(const struct hub *hub, const struct keys_public *key)
+{
+    return hub_find(hub, key->byte) != NULL;
+}
+
 const struct ask_waiting *hub_waiting(const struct hub *hub, size_t *ret_n)
 {
     *ret_n = hub->waiting_n;

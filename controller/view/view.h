@@ -32,6 +32,7 @@ struct view_scene {
 /* Status: servers, sites, oldest_age_ms, healthy, under_way[{servers,words}],
  * trouble (null, or why the controller can store nothing), trouble_ms, items[{class:
  * need|watch|maintenance, servers, words, detail}], recent{hours,recycles,proved,failed,by_others},
+ * due (null, or {server,group,age_ms} of the oldest worker without the fix, while nothing runs),
  * rollouts[{id,state,words}] (open ones), waiting, next[{words,command,detail}] */
 CAS_CHECK enum cas_err
 view_status(const struct view_scene *scene, char **ret_document, bool *ret_attention);
@@ -58,6 +59,7 @@ view_server_show(const struct view_scene *scene, const size_t *at, size_t n, cha
 CAS_CHECK enum cas_err view_plan(const struct view_scene *scene,
                                  const struct rollout_draft *draft,
                                  size_t chosen_n,
+                                 bool has_canary,
                                  const char *refused,
                                  char **ret_document);
 
@@ -87,7 +89,8 @@ CAS_CHECK enum cas_err view_patch(const struct view_scene *scene,
                                   char **ret_document);
 
 /* Why: subject, what (server|rollout), words, items[{age_ms,at_ms,words}], next[]; a rollout's has
- * rollout: the Rollout document. */
+ * rollout: the Rollout document, and verdict: whether the rollout itself is likely the cause, null
+ * when nothing failed. */
 CAS_CHECK enum cas_err view_why_server(const struct view_scene *scene,
                                        const struct inventory_server *server,
                                        char **ret_document);

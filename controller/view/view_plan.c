@@ -3,29 +3,37 @@
 
 #include "controller/view/view_json.h"
 
-/* Both workers of an overlapped recycle are in memory at once: what stays free on the tightest
- * server. */
-static json_t *plan_ram(const struct view_scene *scene, const struct record_plan_body *body)
+/* The servers of all waves, by position. Caller frees. */
+static size_t
+plan_servers(const struct view_scene *scene, const struct record_plan_body *body, size_t **ret_at)
 {
-    struct inventory_choice choice = {0};
-    size_t size = inventory_size(scene->inventory);
-    size_t *at = calloc(size + 1, sizeof *at);
+    size_t *at = calloc(inventory_size(scene->inventory) + 1, sizeof *at);
     char *steps = calloc(body->steps.size + 1, 1);
-    json_t *ram = json_object();
-    json_t *unfit = json_array();
-    size_t n = 0, known = 0;
-    double spare = 0;
-    const char *tightest = NULL;
-    if (at != NULL && steps != NULL) {
+    size_t n = 0;
+    if (at != NULL && steps != NULL && body->steps.size > 0) {
         memcpy(steps, body->steps.data, body->steps.size);
         for (size_t i = 0; i < body->steps.size; i++) {
             if (steps[i] == ';')
                 steps[i] = ',';
         }
-        choice.targets = cas_slice_of(steps);
+        struct inventory_choice choice = {.targets = cas_slice_of(steps)};
         if (inventory_choose(scene->inventory, &choice, scene->now.mono_ms, at, &n, NULL) != CAS_OK)
             n = 0;
     }
+    free(steps);
+    *ret_at = at;
+    return n;
+}
+
+/* Both workers of an overlapped recycle are in memory at once: what stays free on the tightest
+ * server. */
+static json_t *plan_ram(const struct view_scene *scene, const size_t *at, size_t n)
+{
+    json_t *ram = json_object();
+    json_t *unfit = json_array();
+    size_t known = 0;
+    double spare = 0;
+    const char *tightest = NULL;
     for (size_t i = 0; i < n; i++) {
         const struct inventory_server *server = inventory_at(scene->inventory, at[i]);
         const struct inventory_value *available = &server->value[SYMPTOM_memory_available];
@@ -45,8 +53,6 @@ static json_t *plan_ram(const struct view_scene *scene, const struct record_plan
     json_object_set_new(ram, "spare_bytes", tightest == NULL ? json_null() : json_real(spare));
     view_set_count(ram, "known", known);
     json_object_set_new(ram, "unfit", unfit);
-    free(steps);
-    free(at);
     return ram;
 }
 
@@ -129,6 +135,7 @@ static void plan_numbers(json_t *document, const struct record_plan_body *body)
 enum cas_err view_plan(const struct view_scene *scene,
                        const struct rollout_draft *draft,
                        size_t chosen_n,
+                       bool has_canary,
                        const char *refused,
                        char **ret_document)
 {
@@ -142,11 +149,20 @@ enum cas_err view_plan(const struct view_scene *scene,
     plan_numbers(document, body);
     view_set_count(document, "planned", draft->server_n);
     view_set_count(document, "chosen", chosen_n);
+    json_object_set_new(document, "canary", json_boolean(has_canary));
     json_object_set_new(document, "waves", plan_waves(body));
     json_object_set_new(document, "skip", plan_skips(scene, draft));
     view_set_count(document, "answering", draft->answering_n);
     view_set_count(document, "other_plans", other_open_plans(scene));
-    json_object_set_new(document, "ram", plan_ram(scene, body));
+    size_t *at = NULL;
+    size_t n = plan_servers(scene, body, &at);
+    json_object_set_new(document, "ram", plan_ram(scene, at, n));
+    enum cas_err err = view_set_fold(document, "servers", scene->inventory, at, n);
+    free(at);
+    if (err != CAS_OK) {
+        json_decref(document);
+        return err;
+    }
     json_object_set_new(document, "floor", plan_floors(draft));
     json_object_set_new(document, "likely_ms", json_integer(draft->likely_ms));
     json_object_set_new(document, "worst_ms", json_integer(draft->worst_ms));

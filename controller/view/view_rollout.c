@@ -104,44 +104,6 @@ static json_t *step_json(const struct view_scene *scene,
     return item;
 }
 
-static void rollout_next(json_t *next,
-                         const struct view_scene *scene,
-                         const struct rollout *rollout,
-                         const char *id)
-{
-    char command[192];
-    struct cas_text text = CAS_TEXT(command);
-    bool is_stopped = rollout->state == ROLLOUT_HALTED || rollout->state == ROLLOUT_PAUSED;
-    if (rollout->state == ROLLOUT_RUNNING || rollout->state == ROLLOUT_SCHEDULED) {
-        cas_text_add(&text, "casfleet recycle watch %s", id);
-        view_add_next(next, command, NULL);
-    }
-    size_t shown = 0;
-    for (size_t i = 0; is_stopped && i < rollout->step_n && shown < 4; i++) {
-        const struct rollout_step *step = &rollout->step[i];
-        const struct inventory_server *server = inventory_by_id(scene->inventory, step->server_id);
-        if (server == NULL || (step->state != STEP_FAILED && step->state != STEP_UNKNOWN))
-            continue;
-        cas_text_clear(&text);
-        cas_text_add(&text, "casfleet recycle retry %s %s", id, server->name);
-        view_add_next(next, command, "once more, alone, then wait for you");
-        cas_text_clear(&text);
-        cas_text_add(&text, "casfleet recycle resume %s --skip %s", id, server->name);
-        view_add_next(next, command, "go on without it");
-        shown++;
-    }
-    if (is_stopped && shown == 0) {
-        cas_text_clear(&text);
-        cas_text_add(&text, "casfleet recycle resume %s", id);
-        view_add_next(next, command, "go on where it stopped");
-    }
-    if (is_stopped) {
-        cas_text_clear(&text);
-        cas_text_add(&text, "casfleet recycle end %s", id);
-        view_add_next(next, command, "no further server");
-    }
-}
-
 /* What is left of the rests and of the usual turn; a guess for people, never used to decide. */
 static int64_t rollout_left_ms(const struct rollout *rollout, const struct rollout_tally *tally)
 {
@@ -161,6 +123,87 @@ static int64_t rollout_left_ms(const struct rollout *rollout, const struct rollo
     size_t waves = (tally->to_go + at_once - 1) / at_once;
     int64_t gap_ms = (int64_t)rollout->body.gap_ms;
     return (int64_t)waves * (turn_ms + gap_ms) + (tally->running > 0 ? turn_ms : 0);
+}
+
+/* Whether what is left still fits: "7 to go, about 25 min; the window closes in 1 h: fits". */
+static void fit_words(const struct view_scene *scene,
+                      const struct rollout *rollout,
+                      const struct rollout_tally *tally,
+                      struct cas_text *text)
+{
+    int64_t left_ms = rollout_left_ms(rollout, tally);
+    int64_t window_ms = rollout->body.until_ms - scene->now.wall_ms;
+    if (tally->to_go == 0)
+        return;
+    cas_text_add(text, ": %zu to go, about ", tally->to_go);
+    cas_text_span(text, left_ms);
+    if (window_ms <= 0) {
+        cas_text_add(text, ", but the window has closed");
+        return;
+    }
+    cas_text_add(text, "; the window closes in ");
+    cas_text_span(text, window_ms);
+    cas_text_add(text, left_ms <= window_ms ? ": fits" : ": does not fit");
+}
+
+/* What can be said of one failed server of a rollout that stands still. */
+static void
+next_of_failed(json_t *next, const struct inventory_server *server, const char *id, const char *fit)
+{
+    char command[192], detail[224];
+    struct cas_text text = CAS_TEXT(command), detail_text = CAS_TEXT(detail);
+    cas_text_add(&text, "casfleet recycle retry %s %s", id, server->name);
+    view_add_next(next, command, "once more, alone, then wait for you");
+    cas_text_clear(&text);
+    cas_text_add(&text, "casfleet recycle resume %s --skip %s", id, server->name);
+    cas_text_add(&detail_text, "go on without it%s", fit);
+    view_add_next(next, command, detail);
+    if (!server->live.is_drained)
+        return;
+    cas_text_clear(&text);
+    cas_text_add(&text, "casfleet recycle plan %s --verb undrain", server->name);
+    view_add_next(next, command, "puts it back into service as it is, once this has ended");
+}
+
+static void rollout_next(json_t *next,
+                         const struct view_scene *scene,
+                         const struct rollout *rollout,
+                         const struct rollout_tally *tally,
+                         const char *id)
+{
+    char command[192], detail[224], fit[160];
+    struct cas_text text = CAS_TEXT(command), detail_text = CAS_TEXT(detail);
+    struct cas_text fit_text = CAS_TEXT(fit);
+    cas_text_clear(&fit_text);
+    fit_words(scene, rollout, tally, &fit_text);
+    bool is_stopped = rollout->state == ROLLOUT_HALTED || rollout->state == ROLLOUT_PAUSED;
+    if (rollout->state == ROLLOUT_RUNNING || rollout->state == ROLLOUT_SCHEDULED) {
+        cas_text_add(&text, "casfleet recycle watch %s", id);
+        view_add_next(next, command, NULL);
+    }
+    size_t shown = 0;
+    for (size_t i = 0; is_stopped && i < rollout->step_n && shown < 4; i++) {
+        const struct rollout_step *step = &rollout->step[i];
+        const struct inventory_server *server = inventory_by_id(scene->inventory, step->server_id);
+        if (server == NULL || (step->state != STEP_FAILED && step->state != STEP_UNKNOWN))
+            continue;
+        next_of_failed(next, server, id, fit);
+        shown++;
+    }
+    if (is_stopped && shown == 0) {
+        cas_text_clear(&text);
+        cas_text_add(&text, "casfleet recycle resume %s", id);
+        cas_text_clear(&detail_text);
+        cas_text_add(&detail_text, "go on where it stopped%s", fit);
+        view_add_next(next, command, detail);
+    }
+    if (is_stopped) {
+        cas_text_clear(&text);
+        cas_text_add(&text, "casfleet recycle end %s", id);
+        cas_text_clear(&detail_text);
+        cas_text_add(&detail_text, "no further server; %zu wait", tally->to_go);
+        view_add_next(next, command, detail);
+    }
 }
 
 static void rollout_head(json_t *document,
@@ -245,7 +288,7 @@ json_t *view_rollout_json(const struct view_scene *scene,
         json_array_append_new(items, step_json(scene, rollout, &rollout->step[i]));
     json_object_set_new(document, "items", items);
     json_t *next = json_array();
-    rollout_next(next, scene, rollout, json_string_value(json_object_get(document, "id")));
+    rollout_next(next, scene, rollout, &tally, json_string_value(json_object_get(document, "id")));
     json_object_set_new(document, "next", next);
     *ret_attention = rollout->state == ROLLOUT_HALTED || rollout->state == ROLLOUT_MISSED ||
                      tally.failed > 0 || tally.unknown > 0;

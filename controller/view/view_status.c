@@ -8,6 +8,7 @@ enum {
     STATUS_LINES = 64, /* a class; the rest are counted in one line */
     STATUS_DAY_MS = 24 * 60 * 60 * 1000,
     STATUS_RECENT_MS = 3 * STATUS_DAY_MS,
+    STATUS_DUE_MS = 5 * STATUS_DAY_MS, /* a worker this old strands enough to be felt */
 };
 /* Where a symptom begins to be told. Sources stand in symptoms.def and the README's limits. */
 static const double PORTS_NEED_PCT = 85, PORTS_WATCH_PCT = 50, GC_WATCH_PCT = 10;
@@ -324,28 +325,88 @@ static bool open_rollouts(const struct view_scene *scene, json_t *document, json
     return is_waiting;
 }
 
+/* Who carries its users meanwhile, and whether the site's usual floor lets it go. */
+static void carriers(const struct view_scene *scene,
+                     const struct inventory_server *server,
+                     struct cas_text *text)
+{
+    const char *site = server->label[LABEL_SITE];
+    size_t others = 0;
+    uint32_t size = 0;
+    for (size_t i = 0; i < inventory_size(scene->inventory); i++) {
+        const struct inventory_server *other = inventory_at(scene->inventory, i);
+        if (strcmp(other->label[LABEL_SITE], site) != 0 || other->admission == ADMISSION_REVOKED)
+            continue;
+        size++;
+        others += other != server && inventory_service_of(other, scene->now.mono_ms) == SERVICE_UP;
+    }
+    struct rollout_wish usual;
+    rollout_wish_default(&usual, scene->now);
+    uint32_t may = rollout_may_be_out(size, usual.floor_pct);
+    uint32_t out = rollout_out_now(scene->book, scene->inventory, site, scene->now.mono_ms);
+    bool is_out = inventory_service_of(server, scene->now.mono_ms) != SERVICE_UP;
+    out -= is_out && out > 0 ? 1 : 0;
+    cas_text_add(text, "%zu other%s can carry it; ", others, others == 1 ? "" : "s");
+    if (may == 0)
+        cas_text_add(text, "a site of %u lets none be out: say --floor", size);
+    else if (out >= may)
+        cas_text_add(text,
+                     "%u of the other %u are out, which is all the floor allows",
+                     out,
+                     size - 1);
+    else
+        cas_text_add(text, "%u of %u may be out, %u of the others are", may, size, out);
+}
+
 /* The first thing to do for the worst line. */
 static void suggest(const struct view_scene *scene, const struct status_list *need, json_t *next)
 {
     for (size_t i = 0; i < need->n && json_array_size(next) < 4; i++) {
         const struct inventory_server *server = inventory_at(scene->inventory, need->line[i].at[0]);
-        char command[160], detail[96] = "";
+        char command[160], detail[160] = "";
         struct cas_text text = CAS_TEXT(command), detail_text = CAS_TEXT(detail);
-        bool is_ports = strstr(need->line[i].words, "ports") != NULL;
+        /* What a recycle is for; a server that already failed in a rollout is looked at first. */
+        bool is_sick = inventory_service_of(server, scene->now.mono_ms) == SERVICE_SICK &&
+                       view_rollout_of(scene, server->id, &(size_t){0}) == NULL;
+        bool is_ports = is_sick || strstr(need->line[i].words, "ports") != NULL;
         cas_text_add(&text,
                      is_ports ? "casfleet recycle plan %s" : "casfleet why %s",
                      server->name);
-        if (is_ports) {
-            uint32_t out = rollout_out_now(scene->book,
-                                           scene->inventory,
-                                           server->label[LABEL_SITE],
-                                           scene->now.mono_ms);
-            cas_text_add(&detail_text, "%u of its site are out of service now", out);
-        }
+        if (is_ports)
+            carriers(scene, server, &detail_text);
         view_add_next(next, command, detail);
     }
     if (scene->waiting_n > 0)
         view_add_next(next, "casfleet agent list --pending", "keys wait for approval");
+}
+
+/* Of the servers that lack the fix, the one whose worker has run longest: what is due next. */
+static json_t *due_json(const struct view_scene *scene, json_t *next)
+{
+    const struct inventory_server *oldest = NULL;
+    for (size_t i = 0; i < inventory_size(scene->inventory); i++) {
+        const struct inventory_server *server = inventory_at(scene->inventory, i);
+        bool is_one = server->admission == ADMISSION_APPROVED && server->live.pid != 0 &&
+                      server->live.start_ms != 0 && server->has_build &&
+                      compliance_has_fix(&server->build) == COMPLIANCE_LACKS;
+        if (is_one && (oldest == NULL || server->live.start_ms < oldest->live.start_ms))
+            oldest = server;
+    }
+    if (oldest == NULL || view_age(scene, oldest->live.start_ms) < STATUS_DUE_MS)
+        return json_null();
+    const char *site = oldest->label[LABEL_SITE];
+    json_t *due = json_object();
+    view_set_text(due, "server", oldest->name);
+    view_set_text(due, "group", site);
+    json_object_set_new(due, "age_ms", json_integer(view_age(scene, oldest->live.start_ms)));
+    char command[160];
+    struct cas_text text = CAS_TEXT(command);
+    cas_text_add(&text,
+                 site[0] == '\0' ? "casfleet recycle plan %s --at 'tonight 01:00'"
+                                 : "casfleet recycle plan -l site=%s --at 'tonight 01:00'",
+                 site[0] == '\0' ? oldest->name : site);
+    view_add_next(next, command, "its oldest worker is due");
+    return due;
 }
 
 static size_t site_n(const struct inventory *inventory)
@@ -375,6 +436,8 @@ enum cas_err view_status(const struct view_scene *scene, char **ret_document, bo
         err = items_json(scene, list, document);
         is_waiting = open_rollouts(scene, document, next);
         suggest(scene, &list[STATUS_NEED], next);
+        bool is_idle = json_array_size(json_object_get(document, "rollouts")) == 0;
+        json_object_set_new(document, "due", is_idle ? due_json(scene, next) : json_null());
     }
     view_set_count(document, "servers", sums.approved);
     view_set_count(document, "sites", site_n(scene->inventory));
@@ -387,7 +450,8 @@ enum cas_err view_status(const struct view_scene *scene, char **ret_document, bo
     view_set_count(document, "waiting", scene->waiting_n);
     json_object_set_new(document, "recent", recent_json(scene));
     json_object_set_new(document, "next", next);
-    bool is_attention = scene->trouble != NULL || is_waiting || (list != NULL && list[STATUS_NEED].n > 0);
+    bool is_attention =
+        scene->trouble != NULL || is_waiting || (list != NULL && list[STATUS_NEED].n > 0);
     for (int c = 0; list != NULL && c < STATUS_CLASS_N; c++) {
         for (size_t i = 0; i < list[c].n; i++)
             free(list[c].line[i].at);

@@ -192,6 +192,48 @@ enum cas_err view_why_server(const struct view_scene *scene,
     return view_finish(document, ret_document);
 }
 
+/* Were those done worse off than those not touched, at the same minute? */
+static void
+verdict(const struct view_scene *scene, const struct rollout *rollout, struct cas_text *text)
+{
+    size_t failed = 0, done = 0, done_bad = 0, left = 0, left_bad = 0;
+    const char *only = "";
+    for (size_t i = 0; i < rollout->step_n; i++) {
+        const struct rollout_step *step = &rollout->step[i];
+        const struct inventory_server *server = inventory_by_id(scene->inventory, step->server_id);
+        bool is_bad =
+            server == NULL || inventory_service_of(server, scene->now.mono_ms) != SERVICE_UP;
+        if (step->state == STEP_FAILED || step->state == STEP_UNKNOWN) {
+            failed++;
+            only = server == NULL ? "" : server->name;
+        } else if (step->state == STEP_CLOSED) {
+            done++;
+            done_bad += is_bad;
+        } else if (step->state == STEP_PENDING || step->state == STEP_CANCELLED ||
+                   step->state == STEP_SKIPPED) {
+            left++;
+            left_bad += is_bad;
+        }
+    }
+    if (failed == 0)
+        return;
+    if (done == 0) {
+        cas_text_add(text, "Not known: none was proved before it, so nothing can be compared.");
+        return;
+    }
+    /* A larger share of those done is out of service than of those not touched. */
+    bool is_worse = left == 0 ? done_bad > 0 : done_bad * left > left_bad * done;
+    cas_text_add(text,
+                 "%s. %zu done against %zu not done, this minute: %zu and %zu not in service.",
+                 is_worse ? "Perhaps" : "Unlikely",
+                 done,
+                 left,
+                 done_bad,
+                 left_bad);
+    if (failed == 1 && done_bad == 0 && left_bad == 0)
+        cas_text_add(text, " Only %s differs.", only);
+}
+
 enum cas_err
 view_why_rollout(const struct view_scene *scene, const struct rollout *rollout, char **ret_document)
 {
@@ -208,6 +250,10 @@ view_why_rollout(const struct view_scene *scene, const struct rollout *rollout, 
     json_object_del(whole, "next");
     json_object_set_new(document, "rollout", whole);
     json_object_set_new(document, "items", json_array());
+    char words[240] = "";
+    struct cas_text text = CAS_TEXT(words);
+    verdict(scene, rollout, &text);
+    view_set_text(document, "verdict", words);
     add_audit(scene, document, id);
     return view_finish(document, ret_document);
 }

@@ -230,7 +230,7 @@ TEST(inventory, a_bad_selector_is_refused_by_column)
                {"state=ill", CAS_ERR_FORMAT, "silent"},
                {"fix=maybe", CAS_ERR_FORMAT, "has, lacks or unknown"},
                {"product=2010", CAS_ERR_FORMAT, "2013"},
-               {"build<2016:CU99", CAS_ERR_NOT_FOUND, "2016:CU99"},
+               {"build<2016:CU99", CAS_ERR_RANGE, "2016:CU99"},
                {"build<eleven", CAS_ERR_FORMAT, "eleven"},
                {",site=LON", CAS_ERR_FORMAT, "column 1"}};
     for (size_t i = 0; i < CAS_COUNT(bad); i++) {
