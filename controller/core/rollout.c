@@ -307,16 +307,24 @@ static bool is_sending(enum rollout_action_kind kind)
     return false;
 }
 
+bool rollout_book_is_torn(const struct rollout_book *book)
+{
+    return book->is_torn;
+}
+
 enum cas_err rollout_turn_end(struct rollout_turn *turn)
 {
     struct rollout_actions *actions = turn->actions;
     size_t n = actions->n - turn->from;
+    struct rollout_action *ordered =
+        turn->err == CAS_OK && n >= 2 ? malloc(n * sizeof *ordered) : NULL;
+    if (turn->err == CAS_OK && n >= 2 && ordered == NULL)
+        turn->err = CAS_ERR_NOMEM;
+    if (turn->err != CAS_OK)
+        turn->book->is_torn = true;
     if (turn->err != CAS_OK || n < 2)
         return turn->err;
 
-    struct rollout_action *ordered = malloc(n * sizeof *ordered);
-    if (ordered == NULL)
-        return CAS_ERR_NOMEM;
     size_t used = 0;
     for (int sending = 0; sending < 2; sending++) {
         for (size_t i = 0; i < n; i++) {

@@ -64,6 +64,7 @@ enum rollout_reason { /* machine-readable: every grant, denial and hold; words i
     REASON_LATE_PROOF = 28, /* closed after its deadline */
     REASON_FIXED = 29,      /* left out of a plan: has the fix */
     REASON_NO_DATA = 30,    /* left out of a plan: health not known */
+    REASON_FORGOT = 31,     /* granted, and since then its journal lost its end */
 };
 const char *rollout_state_words(enum rollout_state state);
 const char *rollout_step_words(enum rollout_step_state state);
@@ -134,6 +135,8 @@ typedef void rollout_derive(uint64_t seq,
 CAS_CHECK enum cas_err rollout_book_open(rollout_derive *derive, struct rollout_book **ret_book);
 void rollout_book_free(struct rollout_book *book);
 CAS_AUTO_DEFINE(rollout_book);
+/* An event of it failed for want of memory: to be reloaded, whoever was told. */
+bool rollout_book_is_torn(const struct rollout_book *book);
 size_t rollout_book_size(const struct rollout_book *book);
 const struct rollout *rollout_at(const struct rollout_book *book,
                                  size_t position); /* oldest first */
@@ -285,6 +288,13 @@ CAS_CHECK enum cas_err rollout_nack(struct rollout_book *book,
                                     const struct message_nack *nack,
                                     struct cas_now now,
                                     struct rollout_actions *actions);
+/* The server's journal is another or an older one: it cannot say any more what came of what it was
+ * granted, and its REVOKED for that means nothing. Such steps are UNKNOWN, slot held. */
+CAS_CHECK enum cas_err rollout_forgot(struct rollout_book *book,
+                                      const struct inventory *inventory,
+                                      uint32_t server_id,
+                                      struct cas_now now,
+                                      struct rollout_actions *actions);
 /* After each HB of a server that a step is proving. */
 CAS_CHECK enum cas_err rollout_health(struct rollout_book *book,
                                       const struct inventory *inventory,

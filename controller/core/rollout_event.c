@@ -229,6 +229,37 @@ enum cas_err rollout_revoked(struct rollout_book *book,
     return rollout_turn_end(&turn);
 }
 
+/* What was granted and has no outcome yet. It may have been done, so nothing but proof or force
+ * frees the slot from now on, whatever the operator decided meanwhile. */
+static void forget(struct rollout_turn *turn, struct rollout_entry *entry, size_t at)
+{
+    struct rollout_step *step = &entry->open.step[at];
+
+    if (!step->holds_slot || step->granted_ms == 0 || step->evidence.seq != 0 ||
+        step->reason == REASON_FORGOT)
+        return;
+    if (step->evidence.state == COMMAND_NONE)
+        step->evidence.state = COMMAND_UNKNOWN;
+    if (step->state == STEP_GRANTED || step->state == STEP_CANCELLING ||
+        (rollout_may_ask(step) && step->reason != REASON_OPERATOR))
+        rollout_step_fail(turn, entry, at, STEP_UNKNOWN, REASON_FORGOT, "");
+    else
+        rollout_save_step(turn, entry, at);
+}
+
+enum cas_err rollout_forgot(struct rollout_book *book,
+                            const struct inventory *inventory,
+                            uint32_t server_id,
+                            struct cas_now now,
+                            struct rollout_actions *actions)
+{
+    struct rollout_turn turn = rollout_turn_begin(book, inventory, now, actions);
+    const struct rollout_ref *ref = rollout_refs_of(book, server_id);
+    for (; ref != NULL; ref = rollout_refs_next(book, ref))
+        forget(&turn, ref->entry, ref->step);
+    return rollout_turn_end(&turn);
+}
+
 /* Refused before any GRANT was sent, or by what the agent is set up for: the same answer would come
  * again. */
 static void refuse(struct rollout_turn *turn,
@@ -276,11 +307,15 @@ static void take_nack(struct rollout_turn *turn,
         else if (step->state == STEP_GRANTED)
             refuse(turn, entry, at, nack);
         break;
+    case NACK_JOURNAL:
+        /* To the REVOKE of a grant that is dead: it cannot say, and is asked again. */
+        if (step->state == STEP_RESERVED || rollout_is_grant_alive(step, turn->now.mono_ms))
+            refuse(turn, entry, at, nack);
+        break;
     case NACK_BAD_SIGNATURE:
     case NACK_NOT_MINE:
     case NACK_UNKNOWN_VERB:
     case NACK_POOL_NOT_ALLOWED:
-    case NACK_JOURNAL:
     case NACK_ROLLOUT_OLD:
     case NACK_VERSION:
     case NACK_WINDOW:

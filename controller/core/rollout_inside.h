@@ -53,6 +53,7 @@ struct rollout_book {
     size_t ref_n, ref_cap;
     uint32_t bucket[ROLLOUT_BUCKETS];
     struct rollout_budget budget;
+    bool is_torn;        /* an event ended half-way: only the store can mend it */
     uint64_t turn_after; /* the rollout that took a slot last: the next tick begins behind it */
 };
 
@@ -113,6 +114,8 @@ bool rollout_is_under_way(const struct rollout_step *step); /* RESERVED to PROVI
 bool rollout_is_through(const struct rollout_step *step);   /* the next wave need not wait */
 /* An attempt before this one was granted and never proved: only proof or force frees the slot. */
 bool rollout_is_owed(const struct rollout_step *step);
+/* The agent may still take the GRANT; not after a restart, when nobody knows since when. */
+bool rollout_is_grant_alive(const struct rollout_step *step, int64_t mono_ms);
 /* Its failure has been counted already. */
 bool rollout_is_late(const struct rollout_step *step);
 bool rollout_may_ask(const struct rollout_step *step);   /* REVOKE can still settle it */

@@ -100,8 +100,10 @@ void rollout_step_grant(struct rollout_turn *turn,
     step->granted_ms = turn->now.wall_ms;
     step->granted_wall_issued_ms = turn->now.wall_ms;
     step->granted_mono_ms = turn->now.mono_ms;
-    step->deadline_mono_ms = turn->now.mono_ms + ROLLOUT_GRACE_MS +
-                             (int64_t)(entry->open.body.drain_ms + entry->open.body.act_ms);
+    /* Not later by claiming again: an agent that does so for ever ends as UNKNOWN all the same. */
+    if (step->state != STEP_GRANTED || step->deadline_mono_ms == 0)
+        step->deadline_mono_ms = turn->now.mono_ms + ROLLOUT_GRACE_MS +
+                                 (int64_t)(entry->open.body.drain_ms + entry->open.body.act_ms);
     rollout_step_set(entry, at, STEP_GRANTED);
     rollout_save_step(turn, entry, at);
     rollout_tell(turn, entry, at, NOTE_GRANTED, step->reason, "attempt %u", step->attempt);

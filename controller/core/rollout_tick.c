@@ -72,8 +72,7 @@ static void tend_granted(struct rollout_turn *turn, struct rollout_entry *entry,
         rollout_send(turn, entry, at, ACTION_SEND_GRANT);
     /* Nobody can act on it any more: an agent that has not begun says REVOKED, and then it may be
      * offered anew, a few times; one that has begun says what it does. */
-    bool is_dead = step->granted_mono_ms == 0 || mono_ms - step->granted_mono_ms >= GRANT_LIFE_MS;
-    if (is_dead && step->attempt < ROLLOUT_ATTEMPTS)
+    if (!rollout_is_grant_alive(step, mono_ms) && step->attempt < ROLLOUT_ATTEMPTS)
         rollout_send(turn, entry, at, ACTION_SEND_REVOKE);
 }
 

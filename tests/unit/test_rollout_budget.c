@@ -297,6 +297,91 @@ TEST(rollout, a_second_claim_is_granted_for_its_own_nonce)
     EXPECT_UINT_EQ(43, fleet_step(fleet, seq, "A-CAS1")->nonce[0]);
 }
 
+/* Why: a REVOKE is answered by REVOKED or a RESULT. How: every refusal there is, while it is taken
+ * back; and the one a full journal gives, asked about a grant that is dead. */
+TEST(rollout, a_refusal_settles_nothing_that_is_taken_back)
+{
+    for (int reason = NACK_STALE_EPOCH;
+         nack_words((enum nack_reason)reason) != NULL && reason <= NACK_WINDOW;
+         reason++) {
+        uint64_t seq = 0;
+        CAS_AUTO(fleet) fleet = fleet_at_offer(&seq);
+        claim(fleet, seq);
+        nack(fleet, seq, NACK_NONCE);
+        fleet_take(fleet);
+        EXPECT_STEP(fleet, seq, "A-CAS1", STEP_CANCELLING);
+        nack(fleet, seq, (enum nack_reason)reason);
+        EXPECT_UINT_EQ(0, fleet->actions.n);
+        EXPECT_STEP(fleet, seq, "A-CAS1", STEP_CANCELLING);
+        EXPECT_TRUE(fleet_step(fleet, seq, "A-CAS1")->holds_slot);
+    }
+    uint64_t seq = 0;
+    CAS_AUTO(fleet) fleet = fleet_at_offer(&seq);
+    claim(fleet, seq);
+    fleet_pass(fleet, GRANT_LIFE_MS + 1000);
+    nack(fleet, seq, NACK_JOURNAL);
+    fleet_take(fleet);
+    EXPECT_STEP(fleet, seq, "A-CAS1", STEP_GRANTED);
+    EXPECT_STATE(fleet, seq, ROLLOUT_RUNNING);
+}
+
+/* Why: an agent that claims for ever must not keep its step from ending. How: a CLAIM with a new
+ * nonce every second. */
+TEST(rollout, claiming_again_does_not_put_off_the_end)
+{
+    uint64_t seq = 0;
+    CAS_AUTO(fleet) fleet = fleet_at_offer(&seq);
+    claim(fleet, seq);
+    int64_t deadline_ms = fleet_step(fleet, seq, "A-CAS1")->deadline_mono_ms;
+    fleet_pass(fleet, 10000);
+    struct message_claim again = {.nonce = {99}};
+    memcpy(again.cmd_id, fleet_step(fleet, seq, "A-CAS1")->cmd_id, CAS_ID_BYTES);
+    EXPECT_OK(rollout_claim(fleet->book,
+                            fleet->inventory,
+                            fleet_id(fleet, "A-CAS1"),
+                            &again,
+                            fleet_now(fleet),
+                            &fleet->actions),
+              NULL);
+    EXPECT_INT_EQ(99, fleet_step(fleet, seq, "A-CAS1")->nonce[0]);
+    EXPECT_INT_EQ(deadline_ms, fleet_step(fleet, seq, "A-CAS1")->deadline_mono_ms);
+}
+
+/* Why (I1): what a server forgot may have been done, so that its slot is held whatever an operator
+ * leaves out, until forced. How: skipped first and forgotten then, and the reverse. */
+TEST(rollout, a_forgotten_grant_holds_its_slot_whatever_is_skipped)
+{
+    for (int is_skipped_first = 0; is_skipped_first < 2; is_skipped_first++) {
+        uint64_t seq = 0;
+        CAS_AUTO(fleet) fleet = fleet_at_offer(&seq);
+        struct cas_why why = {0};
+        claim(fleet, seq);
+        fleet_until(fleet, seq, "A-CAS1", STEP_UNKNOWN, 3 * MINUTE_MS);
+        uint32_t id = fleet_id(fleet, "A-CAS1");
+        for (int turn = 0; turn < 2; turn++) {
+            struct cas_now now = fleet_now(fleet);
+            enum cas_err err =
+                turn == is_skipped_first
+                    ? rollout_forgot(fleet->book, fleet->inventory, id, now, &fleet->actions)
+                    : rollout_resume(fleet->book, seq, &id, 1, now, &fleet->actions, &why);
+            EXPECT_OK(err, &why);
+            fleet_take(fleet);
+        }
+        struct message_revoked revoked = {.seq = 1};
+        memcpy(revoked.cmd_id, fleet_step(fleet, seq, "A-CAS1")->cmd_id, CAS_ID_BYTES);
+        EXPECT_OK(rollout_revoked(fleet->book,
+                                  fleet->inventory,
+                                  id,
+                                  &revoked,
+                                  fleet_now(fleet),
+                                  &fleet->actions),
+                  NULL);
+        fleet_take(fleet);
+        EXPECT_TRUE(fleet_step(fleet, seq, "A-CAS1")->holds_slot);
+        EXPECT_UINT_EQ(1, fleet_step(fleet, seq, "A-CAS1")->attempt);
+    }
+}
+
 /* Why: a GRANT that was committed and never sent, because the controller died between the two, can
  * be acted on by nobody. It is asked about, and the server gets its turn anew, without a failure.
  */
