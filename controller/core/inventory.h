@@ -82,7 +82,8 @@ struct inventory_server {
     struct inventory_value value[SYMPTOM_END];
     uint64_t event_4227_n, event_4231_n;  /* seen since the controller keeps records */
     int64_t event_4227_ms, event_4231_ms; /* last one; 0 never */
-    int64_t recycled_ms; /* last time a new worker was seen, ordered or not; 0 never */
+    int64_t recycled_ms;   /* last time a new worker was seen, ordered or not; 0 never */
+    uint64_t journal_high; /* position its journal is known to have reached; kept by the store */
     struct inventory_live live;
 };
 

@@ -73,6 +73,9 @@ static const char *const migrations[STORE_SCHEMA] = {
     " subject TEXT NOT NULL, about TEXT NOT NULL, words TEXT NOT NULL) STRICT;"
     "CREATE INDEX audit_by_subject ON audit (subject);"
     "CREATE INDEX audit_by_about ON audit (about);",
+
+    "ALTER TABLE server_events ADD COLUMN journal_high INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX step_by_slot ON step (holds_slot, seq);",
 };
 
 static enum cas_err

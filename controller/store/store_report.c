@@ -199,7 +199,11 @@ static enum cas_err spool_switch(struct store *store,
         return err;
     slot->now = spool;
     slot->is_known = true;
-    return CAS_OK;
+    /* One that names another spool each time must not fill the table. */
+    struct sql expire = sql_use(store, SQL_spool_expire);
+    sql_u64(&expire, server_id);
+    sql_u64(&expire, STORE_SPOOLS_KEPT);
+    return sql_run(&expire, why);
 }
 
 bool store_spool_of(const struct store *store, uint32_t server_id, struct store_spool *ret_spool)

@@ -76,6 +76,7 @@ store_events_save(struct store *store, const struct inventory_server *server, st
     sql_u64(&sql, server->event_4231_n);
     sql_i64(&sql, server->event_4231_ms);
     sql_i64(&sql, server->recycled_ms);
+    sql_u64(&sql, server->journal_high);
     return sql_run(&sql, why);
 }
 
@@ -129,6 +130,7 @@ static void events_read(struct sql *sql, struct inventory_server *server)
     server->event_4231_n = sql_get_u64(sql, 12);
     server->event_4231_ms = sql_get_i64(sql, 13);
     server->recycled_ms = sql_get_i64(sql, 14);
+    server->journal_high = sql_get_u64(sql, 15);
 }
 
 static enum cas_err

@@ -11,9 +11,10 @@
 #include "proto/base/file.h"
 
 enum {
-    STORE_SCHEMA = 1,        /* the newest form this program knows */
+    STORE_SCHEMA = 2,        /* the newest form this program knows */
     STORE_ENTRY_HEAD = 19,   /* bytes before each entry's body in a report row */
     STORE_EXPIRE_ROWS = 500, /* at most so many a call */
+    STORE_SPOOLS_KEPT = 16,  /* earlier spools of a server */
     STORE_DRAFT_KEEP_MS =
         24 * 3600 * 1000, /* an expired plan is told apart from one never made for so long */
     STORE_CHECK_BYTES =
