@@ -62,7 +62,8 @@ void loop_send_answers(struct controller *c, struct cas_now now)
     size_t kept = 0;
     for (size_t i = 0; i < c->answer_n; i++) {
         struct loop_answer *answer = c->answer[i];
-        if (now.mono_ms - answer->since_ms >= LOOP_ANSWER_MS || answer_go_on(c, answer))
+        if (now.mono_ms - answer->since_ms >= LOOP_ANSWER_MS ||
+            !hub_is_operator(c->hub, answer->key.byte) || answer_go_on(c, answer))
             answer_free(c, answer);
         else
             c->answer[kept++] = answer;
@@ -72,7 +73,7 @@ void loop_send_answers(struct controller *c, struct cas_now now)
 
 /* Takes over the reply's document. Errors are clean text already or are shown as such. */
 static void answer_begin(struct controller *c,
-                         struct channel_route route,
+                         const struct channel_frame *frame,
                          uint64_t id,
                          struct ask_reply *reply,
                          struct cas_now now)
@@ -88,21 +89,28 @@ static void answer_begin(struct controller *c,
                        WIRE_DOCUMENT_TOTAL);
     }
     struct loop_answer *answer = calloc(1, sizeof *answer);
-    bool has_room = c->answer_n < CONTROLLER_ANSWERS &&
-                    c->answer_bytes + reply->size <= CONTROLLER_ANSWERS_BYTES;
-    if (answer == NULL || !has_room) {
-        free(answer);
+    if (answer == NULL) {
         ask_reply_done(reply);
         c->counts.sends_failed++;
         return;
     }
-    *answer =
-        (struct loop_answer){.route = route, .id = id, .reply = *reply, .since_ms = now.mono_ms};
+    /* Room is needed by one that must wait only: operators who do not read keep nobody else from
+     * hearing what became of a pause. */
+    bool has_room = c->answer_n < CONTROLLER_ANSWERS &&
+                    c->answer_bytes + reply->size <= CONTROLLER_ANSWERS_BYTES;
+    *answer = (struct loop_answer){.route = frame->route,
+                                   .key = frame->key,
+                                   .id = id,
+                                   .reply = *reply,
+                                   .since_ms = now.mono_ms};
     c->answer_bytes += reply->size;
-    if (answer_go_on(c, answer))
-        answer_free(c, answer);
-    else
+    bool is_over = answer_go_on(c, answer);
+    if (!is_over && has_room) {
         c->answer[c->answer_n++] = answer;
+        return;
+    }
+    c->counts.sends_failed += is_over ? 0 : 1;
+    answer_free(c, answer);
 }
 
 /* ---- denials ---- */
@@ -149,7 +157,7 @@ void loop_deny(struct controller *c,
         return;
     struct ask_reply reply = {.exit = ASK_EXIT_DENIED};
     (void)snprintf(reply.error, sizeof reply.error, "not allowed: %s", words);
-    answer_begin(c, frame->route, message.as.ask.id, &reply, now);
+    answer_begin(c, frame, message.as.ask.id, &reply, now);
 }
 
 /* ---- what a handler may change ---- */
@@ -211,6 +219,8 @@ static enum cas_err admit_now(struct controller *c,
     if (err == CAS_OK)
         err = loop_peer_room(c, server->id);
     if (err == CAS_OK)
+        c->peer[server->id] = (struct loop_peer){0};
+    if (err == CAS_OK)
         err = hub_admit_server(c->hub, server->id, server->key);
     if (err != CAS_OK)
         return cas_fail(why,
@@ -225,17 +235,26 @@ static enum cas_err admit_now(struct controller *c,
 static enum cas_err approve_saved(struct controller *c,
                                   struct inventory_server *server,
                                   bool is_new,
+                                  bool is_rekeyed,
                                   const struct store_audit *audit,
                                   struct cas_why *why)
 {
-    static const struct rollout_actions none = {0};
+    struct rollout_actions actions = {0};
     enum cas_err err =
         is_new ? store_server_add(c->store, server, why) : store_server_save(c->store, server, why);
     if (err != CAS_OK) {
         store_undo(c->store);
         return err;
     }
-    return loop_commit_change(c, &none, audit, c->scene.now, why);
+    /* Another key is another journal: it does not know what the one before was granted. */
+    if (is_rekeyed)
+        err = rollout_forgot(c->book, c->inventory, server->id, c->scene.now, &actions);
+    if (err == CAS_OK)
+        err = loop_commit_change(c, &actions, audit, c->scene.now, why);
+    else
+        store_undo(c->store);
+    rollout_actions_done(&actions);
+    return err;
 }
 
 static enum cas_err scene_approve(void *context,
@@ -265,9 +284,13 @@ static enum cas_err scene_approve(void *context,
         if (label[i][0] != '\0')
             memcpy(server->label[i], label[i], LABEL_BYTES);
     }
-    err = approve_saved(c, server, known == NULL, audit, why);
+    bool is_rekeyed = known != NULL && memcmp(known->key, key, CAS_KEY_BYTES) != 0;
+    if (is_rekeyed)
+        server->journal_high = 0;
+    err = approve_saved(c, server, known == NULL, is_rekeyed, audit, why);
     if (err == CAS_OK && known != NULL) {
         memcpy(known->label, server->label, sizeof known->label);
+        known->journal_high = server->journal_high;
         known->approved_ms = server->approved_ms;
         memcpy(known->approved_by, server->approved_by, sizeof known->approved_by);
     }
@@ -353,7 +376,7 @@ void loop_scene_fill(struct controller *c, struct cas_now now)
 
 void loop_on_ask(struct controller *c,
                  struct hub_peer *peer,
-                 struct channel_route route,
+                 const struct channel_frame *frame,
                  const struct message_ask *ask,
                  struct cas_now now)
 {
@@ -373,10 +396,13 @@ void loop_on_ask(struct controller *c,
     c->is_asking = false;
     rollout_book_free(c->retired);
     c->retired = NULL;
+    /* A change that failed in memory was told as failed, and is in nobody's commit. */
+    if (rollout_book_is_torn(c->book))
+        c->is_book_stale = loop_book_load(c, NULL) != CAS_OK;
     if (store_is_begun(c->store))
         loop_gather(c, now);
     if (!c->is_fenced)
-        answer_begin(c, route, ask->id, &reply, now);
+        answer_begin(c, frame, ask->id, &reply, now);
     else
         ask_reply_done(&reply);
 }

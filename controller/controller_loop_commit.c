@@ -95,6 +95,13 @@ static enum cas_err dirty_save(struct controller *c, struct cas_why *why)
     return err;
 }
 
+/* The steps of those whose folder was replaced are UNKNOWN for good now. */
+static void replaced_settle(struct controller *c)
+{
+    for (size_t i = 0; i < c->dirty.n; i++)
+        c->peer[c->dirty.id[i]].is_replaced = false;
+}
+
 static void group_clear(struct controller *c)
 {
     c->actions.n = 0;
@@ -240,6 +247,7 @@ enum cas_err loop_commit_group(struct controller *c, struct cas_now now, struct 
 #ifndef CASFLEET_MUTANT_R4
     loop_send_actions(c, &c->actions, now);
 #endif
+    replaced_settle(c);
     group_clear(c);
     return CAS_OK;
 }

@@ -52,12 +52,66 @@ epoch_compare(struct controller *c, const struct inventory_server *server, uint6
               (unsigned long long)controller_epoch(c));
 }
 
+/* The core's own failure leaves a book that only the store can mend. */
+static void core_done(struct controller *c, enum cas_err err, struct cas_now now)
+{
+    if (err != CAS_OK)
+        c->spoiled = err;
+    if (c->actions.n > 0 || err != CAS_OK)
+        loop_gather(c, now);
+}
+
+void loop_events_dirty(struct controller *c, uint32_t server_id, struct cas_now now)
+{
+    struct loop_peer *peer = &c->peer[server_id];
+    if (peer->dirt == PEER_CLEAN && loop_list_add(&c->dirty, server_id) != CAS_OK)
+        c->spoiled = CAS_ERR_NOMEM;
+    else
+        peer->dirt |= PEER_EVENTS;
+    loop_gather(c, now);
+}
+
+/* A journal that stands before where it has been, or in another folder, was wiped or set back: what
+ * the server was granted may have been done, and it does not know. Looked at before anything else
+ * that it says is believed. */
+static void journal_watch(struct controller *c, struct inventory_server *server, struct cas_now now)
+{
+    struct loop_peer *peer = &c->peer[server->id];
+    uint64_t head = server->live.journal_head;
+    if (!peer->has_head || !loop_is_taking(c, now.mono_ms) || c->is_book_stale)
+        return;
+    bool is_back = head < server->journal_high || peer->is_replaced;
+    if (is_back)
+        core_done(c, rollout_forgot(c->book, c->inventory, server->id, now, &c->actions), now);
+    if (!is_back && head == server->journal_high)
+        return;
+    server->journal_high = head;
+    loop_events_dirty(c, server->id, now);
+}
+
+static void spool_compare(struct controller *c, uint32_t server_id, const uint8_t *spool_id)
+{
+    struct loop_peer *peer = &c->peer[server_id];
+    struct store_spool kept;
+    if (!peer->has_spool && store_spool_of(c->store, server_id, &kept)) {
+        peer->has_spool = true;
+        memcpy(peer->spool_id, kept.spool_id, CAS_ID_BYTES);
+    }
+    if (peer->has_spool && memcmp(peer->spool_id, spool_id, CAS_ID_BYTES) != 0)
+        peer->is_replaced = true;
+    peer->has_spool = true;
+    memcpy(peer->spool_id, spool_id, CAS_ID_BYTES);
+}
+
 static void on_hello(struct controller *c,
                      struct inventory_server *server,
                      const struct message_hello *hello,
                      struct cas_now now)
 {
     inventory_hello(server, hello, now);
+    spool_compare(c, server->id, hello->spool_id);
+    c->peer[server->id].has_head = true;
+    journal_watch(c, server, now);
     skew_tell(c, server);
     epoch_compare(c, server, hello->epoch_max);
     enum cas_err err = store_spool_hello(c->store, server->id, hello);
@@ -78,15 +132,6 @@ static void on_hello(struct controller *c,
     loop_send_to(c, server->id, &message);
 }
 
-/* The core's own failure leaves a book that only the store can mend. */
-static void core_done(struct controller *c, enum cas_err err, struct cas_now now)
-{
-    if (err != CAS_OK)
-        c->spoiled = err;
-    if (c->actions.n > 0 || err != CAS_OK)
-        loop_gather(c, now);
-}
-
 static void on_hb(struct controller *c,
                   struct inventory_server *server,
                   const struct message_hb *hb,
@@ -94,17 +139,14 @@ static void on_hb(struct controller *c,
 {
     int64_t recycled_ms = server->recycled_ms;
     inventory_heartbeat(server, hb, loop_tick_mono(c, server->id, hb->echo, hb->epoch), now);
+    c->peer[server->id].has_head = true;
+    journal_watch(c, server, now);
     skew_tell(c, server);
     up_tell(c, server, now);
     if (!loop_is_taking(c, now.mono_ms) || c->is_book_stale)
         return;
-    if (server->recycled_ms != recycled_ms) {
-        struct loop_peer *peer = &c->peer[server->id];
-        if (peer->dirt != PEER_CLEAN || loop_list_add(&c->dirty, server->id) == CAS_OK) {
-            peer->dirt |= PEER_EVENTS;
-            loop_gather(c, now);
-        }
-    }
+    if (server->recycled_ms != recycled_ms)
+        loop_events_dirty(c, server->id, now);
     core_done(c, rollout_health(c->book, c->inventory, server->id, now, &c->actions), now);
 }
 
@@ -116,6 +158,12 @@ static void on_command(struct controller *c,
     if (!loop_is_taking(c, now.mono_ms) || c->is_book_stale)
         return; /* said again until it is answered */
     enum cas_err err = CAS_OK;
+    bool is_revoked =
+        message->type == MESSAGE_revoked ||
+        (message->type == MESSAGE_result && message->as.result.state == COMMAND_REVOKED);
+    if (is_revoked && !c->peer[server->id].has_head)
+        return; /* its journal may be a new one: asked again once its HELLO has told */
+    journal_watch(c, server, now);
     if (message->type == MESSAGE_claim)
         err =
             rollout_claim(c->book, c->inventory, server->id, &message->as.claim, now, &c->actions);
@@ -166,6 +214,7 @@ static void on_agent(struct controller *c,
         on_hb(c, server, &message->as.hb, now);
         return;
     case MESSAGE_report:
+        journal_watch(c, server, now);
         loop_on_report(c, server, peer, &message->as.report, now);
         return;
     case MESSAGE_nack:
@@ -230,7 +279,7 @@ static void on_peer(struct controller *c,
         return;
     }
     if (peer->is_operator) {
-        loop_on_ask(c, peer, frame->route, &message.as.ask, now);
+        loop_on_ask(c, peer, frame, &message.as.ask, now);
         return;
     }
     struct inventory_server *server = inventory_by_id(c->inventory, peer->server_id);

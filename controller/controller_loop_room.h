@@ -30,6 +30,10 @@ struct loop_peer {
     bool has_ack;       /* an ACK waits for the commit */
     bool is_up;         /* told as up in the log */
     bool is_skewed;     /* told as skewed */
+    bool has_head;      /* its HELLO or heartbeat has told how far its journal is */
+    bool is_replaced;   /* its data folder is another or an older one; until that is committed */
+    bool has_spool;
+    uint8_t spool_id[CAS_ID_BYTES]; /* of its last HELLO */
     uint8_t ack_spool[CAS_ID_BYTES];
     uint64_t ack_upto;
 };
@@ -51,6 +55,7 @@ struct loop_body { /* one decoded entry of a report */
 
 struct loop_answer {
     struct channel_route route;
+    struct keys_public key; /* an operator's whose role is taken away gets no more of it */
     uint64_t id;
     struct ask_reply reply;
     size_t at;     /* bytes of the document sent */
@@ -112,6 +117,9 @@ bool loop_is_taking(const struct controller *c,
 void loop_gather(struct controller *c, struct cas_now now); /* the group has begun */
 CAS_CHECK enum cas_err loop_list_add(struct loop_list *list, uint32_t id);
 
+/* Its row of events and positions is saved with the group. */
+void loop_events_dirty(struct controller *c, uint32_t server_id, struct cas_now now);
+
 /* controller_loop_commit.c */
 /* Commits the group and sends what waited for it; on an error nothing of it was sent and the book
  * is as committed. */
@@ -167,7 +175,7 @@ void loop_violation(struct controller *c,
 /* controller_loop_ask.c */
 void loop_on_ask(struct controller *c,
                  struct hub_peer *peer,
-                 struct channel_route route,
+                 const struct channel_frame *frame,
                  const struct message_ask *ask,
                  struct cas_now now);
 /* A known key that speaks where it may not: answered where it can be, audited within bounds. */

@@ -106,6 +106,21 @@ void rig_handle_revoke(struct ask_scene *scene,
     settle(reply, err, &why);
 }
 
+struct keys_public rig_handle_key;
+void rig_handle_approve(struct ask_scene *scene,
+                        const struct message_ask *ask,
+                        struct ask_reply *reply)
+{
+    struct cas_why why = {0};
+    char label[LABEL_N][LABEL_BYTES] = {{0}};
+    struct store_audit audit = audit_of(scene, "agent.approve");
+    (void)ask;
+    const char *name = inventory_by_id(scene->inventory, rig_handle_server)->name;
+    enum cas_err err =
+        scene->approve(scene->context, name, rig_handle_key.byte, label, &audit, &why);
+    settle(reply, err, &why);
+}
+
 void rig_handle_document(struct ask_scene *scene,
                          const struct message_ask *ask,
                          struct ask_reply *reply)
@@ -198,7 +213,8 @@ void rig_hello(struct rig *rig, struct mock_agent *agent, uint64_t epoch_max)
                                               .epoch_max = epoch_max,
                                               .wall_ms = rig->now.wall_ms};
     message.as.hello.boot_id[0] = 1;
-    message.as.hello.spool_id[0] = 7;
+    message.as.hello.journal_head = agent->journal_head;
+    message.as.hello.spool_id[0] = agent->spool;
     rig_put(rig, agent, &message);
 }
 
@@ -217,6 +233,13 @@ void rig_hb(struct rig *rig, struct mock_agent *agent, uint64_t echo, uint64_t e
                                         .probe_seq = ++agent->probe_seq};
     message.as.hb.boot_id[0] = 1;
     rig_put(rig, agent, &message);
+}
+
+void rig_wipe(struct mock_agent *agent)
+{
+    agent->journal_head = 0;
+    agent->has_done = false;
+    agent->has_plan = false;
 }
 
 static void agent_act(struct rig *rig, struct mock_agent *agent, const struct message_grant *grant)
@@ -240,7 +263,10 @@ static void agent_act(struct rig *rig, struct mock_agent *agent, const struct me
     memcpy(message.as.result.cmd_id, order.cmd_id, CAS_ID_BYTES);
     agent->pid += 1000;
     agent->start_ms = rig->now.wall_ms;
-    rig_put(rig, agent, &message);
+    agent->has_done = true;
+    memcpy(agent->done_id, order.cmd_id, CAS_ID_BYTES);
+    if (!agent->is_slow_to_tell)
+        rig_put(rig, agent, &message);
 }
 
 static void agent_hear(struct rig *rig, struct mock_agent *agent, const struct message *message)
@@ -263,6 +289,14 @@ static void agent_hear(struct rig *rig, struct mock_agent *agent, const struct m
     } else if (message->type == MESSAGE_grant) {
         struct message_grant grant = message->as.grant;
         agent_act(rig, agent, &grant);
+    } else if (message->type == MESSAGE_revoke) {
+        const uint8_t *cmd_id = message->as.revoke.cmd_id;
+        if (agent->has_done && memcmp(agent->done_id, cmd_id, CAS_ID_BYTES) == 0)
+            return;
+        out.type = MESSAGE_revoked;
+        out.as.revoked = (struct message_revoked){.seq = ++agent->journal_head};
+        memcpy(out.as.revoked.cmd_id, cmd_id, CAS_ID_BYTES);
+        rig_put(rig, agent, &out);
     } else if (message->type == MESSAGE_ack && message->as.ack.has_upto_seq) {
         agent->ack_upto = message->as.ack.upto_seq;
     }
@@ -395,6 +429,7 @@ struct rig *rig_open(void)
         rig->agent[i] = (struct mock_agent){.server_id = i,
                                             .key = {{i}},
                                             .route = 10u + i,
+                                            .spool = 7,
                                             .pid = 4000u + i,
                                             .start_ms = 1000};
     rig_start(rig);

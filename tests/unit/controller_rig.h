@@ -20,7 +20,11 @@ struct mock_agent {
     uint32_t server_id;
     struct keys_public key;
     uint32_t route;
-    bool is_mute; /* hears and says nothing */
+    bool is_mute;         /* hears and says nothing */
+    bool is_slow_to_tell; /* acts, and does not say so */
+    bool has_done;
+    uint8_t done_id[CAS_ID_BYTES]; /* in its journal */
+    uint8_t spool;
     uint64_t journal_head, probe_seq;
     uint32_t pid;
     int64_t start_ms;
@@ -71,6 +75,10 @@ extern uint32_t rig_handle_server;
 void rig_handle_revoke(struct ask_scene *scene,
                        const struct message_ask *ask,
                        struct ask_reply *reply); /* rig_handle_server */
+extern struct keys_public rig_handle_key;
+void rig_handle_approve(struct ask_scene *scene,
+                        const struct message_ask *ask,
+                        struct ask_reply *reply); /* rig_handle_server, with rig_handle_key */
 void rig_handle_document(struct ask_scene *scene,
                          const struct message_ask *ask,
                          struct ask_reply *reply);
@@ -96,6 +104,8 @@ void rig_report(struct rig *rig,
                 uint64_t first,
                 uint64_t n,
                 size_t text_size);
+/* Its data folder is new: it knows of nothing that it did. */
+void rig_wipe(struct mock_agent *agent);
 void rig_all_hello(struct rig *rig);
 /* Hands out what was sent, in order; what comes back is handed in at once. */
 void rig_play(struct rig *rig);

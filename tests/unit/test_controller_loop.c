@@ -1,3 +1,4 @@
+#include "controller/core/rollout_inside.h"
 #include "tests/unit/controller_rig.h"
 #include "tests/unit/test.h"
 
@@ -314,4 +315,172 @@ TEST(controller_loop, ticks_go_to_each_agent_once_a_round)
     rig->now.wall_ms += 3600000;
     rig_pass(rig, TICK_MS);
     EXPECT_TRUE(rig->agent[1].heard[MESSAGE_tick] <= 12);
+}
+
+/* ---- journals that were lost ---- */
+
+static const struct rollout_step *step_now(const struct rig *rig)
+{
+    return &rollout_find(controller_book(rig->controller), 1)->step[0];
+}
+
+static struct mock_agent *acting(struct rig *rig)
+{
+    return &rig->agent[step_now(rig)->server_id];
+}
+
+/* A rollout whose first server has acted and not said so. */
+static struct rig *rig_acted(uint64_t journal_head)
+{
+    struct rig *rig = rig_open();
+    for (size_t i = 1; i <= SERVERS; i++) {
+        rig->agent[i].journal_head = journal_head;
+        rig->agent[i].is_slow_to_tell = true;
+    }
+    rig_all_hello(rig);
+    for (size_t i = 1; i <= SERVERS; i++)
+        rig_report(rig, &rig->agent[i], 1, 1, 10);
+    rig_pass(rig, 1000);
+    rig_handle = rig_handle_run;
+    rig_ask(rig, "recycle.run");
+    rig_pass(rig, 2000);
+    EXPECT_INT_EQ(1, rig_acts(rig));
+    EXPECT_TEXT_EQ("acting", rollout_step_words(step_now(rig)->state));
+    return rig;
+}
+
+static void expect_forgotten(struct rig *rig)
+{
+    rig_pass(rig, 300000);
+    EXPECT_INT_EQ(1, rig_acts(rig));
+    EXPECT_TEXT_EQ("unknown", rollout_step_words(step_now(rig)->state));
+    EXPECT_TEXT_EQ(rollout_reason_words(REASON_FORGOT),
+                   rollout_reason_words(step_now(rig)->reason));
+    EXPECT_UINT_EQ(1, step_now(rig)->attempt);
+    EXPECT_TRUE(step_now(rig)->holds_slot);
+}
+
+/* Why (I3): an agent that lost its journal after the act answers REVOKED to what it has done, and a
+ * new attempt would recycle it twice. How: its journal stands lower than it has been. */
+TEST(controller_loop, a_wiped_journal_makes_what_was_granted_unknown)
+{
+    CAS_AUTO(rig) rig = rig_acted(5);
+    rig_wipe(acting(rig));
+    rig_hello(rig, acting(rig), acting(rig)->epoch);
+    expect_forgotten(rig);
+}
+
+/* How: the controller dies as well, and what the agent says first is REVOKED. */
+TEST(controller_loop, a_journal_wiped_while_the_controller_is_down_is_noticed)
+{
+    CAS_AUTO(rig) rig = rig_acted(5);
+    uint8_t cmd_id[CAS_ID_BYTES];
+    memcpy(cmd_id, step_now(rig)->cmd_id, CAS_ID_BYTES);
+    controller_free(rig->controller);
+    rig_start(rig);
+    rig_wipe(acting(rig));
+    struct message message = {.type = MESSAGE_revoked};
+    message.as.revoked.seq = 1;
+    memcpy(message.as.revoked.cmd_id, cmd_id, CAS_ID_BYTES);
+    rig_put(rig, acting(rig), &message);
+    rig_all_hello(rig);
+    expect_forgotten(rig);
+}
+
+/* How: the journal had never been written, so its position tells nothing; the spool beside it is
+ * another one. */
+TEST(controller_loop, a_replaced_folder_is_noticed_by_its_spool)
+{
+    CAS_AUTO(rig) rig = rig_acted(0);
+    rig_wipe(acting(rig));
+    acting(rig)->spool = 8;
+    rig_hello(rig, acting(rig), acting(rig)->epoch);
+    expect_forgotten(rig);
+}
+
+/* How: the disk is full when the agent comes back, so that it cannot be noted at once. */
+TEST(controller_loop, a_wiped_journal_is_noticed_once_the_store_writes_again)
+{
+    CAS_AUTO(rig) rig = rig_acted(0);
+    rig_disk_fill(rig);
+    rig_wipe(acting(rig));
+    acting(rig)->spool = 8;
+    rig_hello(rig, acting(rig), acting(rig)->epoch);
+    rig_pass(rig, 30000);
+    EXPECT_TRUE(controller_is_stuck(rig->controller));
+    EXPECT_TEXT_EQ("acting", rollout_step_words(step_now(rig)->state));
+    store_page_limit(controller_store(rig->controller), 0);
+    expect_forgotten(rig);
+}
+
+/* How: revoked and approved again under a key of its own, before it has said anything. */
+TEST(controller_loop, another_key_is_another_journal)
+{
+    CAS_AUTO(rig) rig = rig_acted(0);
+    struct mock_agent *agent = acting(rig);
+    rig_handle_server = agent->server_id;
+    rig_handle = rig_handle_revoke;
+    rig_ask(rig, "agent.revoke");
+    rig_handle_key = (struct keys_public){{77}};
+    rig_handle = rig_handle_approve;
+    rig_ask(rig, "agent.approve");
+    EXPECT_TEXT_EQ("", rig->answer_error);
+    EXPECT_TEXT_EQ("unknown", rollout_step_words(step_now(rig)->state));
+    agent->key = rig_handle_key;
+    rig_wipe(agent);
+    rig_hello(rig, agent, agent->epoch);
+    expect_forgotten(rig);
+}
+
+/* Why: what only restarts knows what it did. How: HELLO again and again, the controller as well. */
+TEST(controller_loop, a_journal_that_only_grows_loses_nothing)
+{
+    CAS_AUTO(rig) rig = rig_acted(5);
+    struct mock_agent *agent = acting(rig);
+    rig_hello(rig, agent, agent->epoch);
+    rig_pass(rig, 6000);
+    controller_free(rig->controller);
+    rig_start(rig);
+    rig_hello(rig, agent, agent->epoch);
+    rig_pass(rig, 6000);
+    EXPECT_TEXT_EQ("acting", rollout_step_words(step_now(rig)->state));
+}
+
+/* ---- changes that fail in memory, and answers nobody takes ---- */
+
+static void
+handle_torn(struct ask_scene *scene, const struct message_ask *ask, struct ask_reply *reply)
+{
+    struct rollout_actions actions = {0};
+    struct cas_why why = {0};
+    (void)ask;
+    EXPECT_OK(rollout_pause(scene->book, 1, scene->now, &actions, &why), &why);
+    rollout_actions_done(&actions);
+    scene->book->is_torn = true;
+    reply->exit = ASK_EXIT_ATTENTION;
+}
+
+/* Why: a change told as failed must not be half there. How: a handler without memory half-way. */
+TEST(controller_loop, a_change_that_fails_in_memory_is_undone)
+{
+    CAS_AUTO(rig) rig = rig_acted(0);
+    rig_handle = handle_torn;
+    rig_ask(rig, "recycle.pause");
+    EXPECT_INT_EQ(ROLLOUT_RUNNING, rollout_find(controller_book(rig->controller), 1)->state);
+}
+
+/* Why (I7): a key that is taken away gets nothing more, its answer's rest included. */
+TEST(controller_loop, an_operator_taken_away_gets_no_more_of_an_answer)
+{
+    CAS_AUTO(rig) rig = rig_open();
+    struct cas_why why = {0};
+    rig_handle = rig_handle_document;
+    rig->operator_err = CAS_ERR_AGAIN;
+    rig_ask(rig, "document");
+    test_write(rig->operators, "# none\n", 7);
+    EXPECT_OK(controller_reload_operators(rig->controller, &why), &why);
+    rig->operator_err = CAS_OK;
+    rig_pass(rig, 1000);
+    EXPECT_FALSE(rig->is_answered);
+    EXPECT_UINT_EQ(0, rig->answer_size);
 }
