@@ -8,7 +8,7 @@
 #include "tests/story/story.h"
 
 enum {
-    STAGE_LINES = 20000,
+    STAGE_LINES = 6000,
     STAGE_COMMANDS = 512,
     STAGE_CLAIMS = 32,
     STAGE_ROLLOUTS = 64,

