@@ -7,7 +7,8 @@
 enum {
     BUSY_MS = 2000,
     HEAP_SOFT_BYTES = 1024 * 1024,
-    PRAGMA_BYTES = 128
+    PRAGMA_BYTES = 128,
+    JOURNAL_APPLICATION = 0x43415341 /* "CASA" */
 };
 
 static enum cas_err err_of(int result)
@@ -136,13 +137,27 @@ tune(struct sqlite3 *db, const struct journal_db_settings *settings, struct cas_
     return journal_db_exec(db, sql, why);
 }
 
-static enum cas_err
-migrate(struct sqlite3 *db, const struct journal_db_settings *settings, struct cas_why *why)
+/* Before anything is set that would change a file that is not ours. */
+static enum cas_err identify(struct sqlite3 *db,
+                             const struct journal_db_settings *settings,
+                             int64_t *ret_version,
+                             struct cas_why *why)
 {
-    int64_t version = 0;
-    enum cas_err err = journal_db_number(db, "PRAGMA user_version", &version, why);
+    int64_t version = 0, application = 0, table_n = 0;
+    enum cas_err err = journal_db_exec(db, "PRAGMA locking_mode=EXCLUSIVE", why);
+    if (err == CAS_OK)
+        err = journal_db_number(db, "PRAGMA user_version", &version, why);
+    if (err == CAS_OK)
+        err = journal_db_number(db, "PRAGMA application_id", &application, why);
+    if (err == CAS_OK)
+        err = journal_db_number(db, "SELECT count(*) FROM sqlite_schema", &table_n, why);
     if (err != CAS_OK)
         return err;
+    if (table_n > 0 && application != JOURNAL_APPLICATION)
+        return cas_fail(why,
+                        CAS_ERR_VERSION,
+                        "%s: a database, but not of a casfleet agent",
+                        settings->path);
     if (version < 0 || version > (int64_t)settings->migration_n)
         return cas_fail(why,
                         CAS_ERR_VERSION,
@@ -150,10 +165,23 @@ migrate(struct sqlite3 *db, const struct journal_db_settings *settings, struct c
                         settings->path,
                         (long long)version,
                         settings->migration_n);
+    *ret_version = version;
+    return CAS_OK;
+}
+
+static enum cas_err migrate(struct sqlite3 *db,
+                            const struct journal_db_settings *settings,
+                            int64_t version,
+                            struct cas_why *why)
+{
+    enum cas_err err = CAS_OK;
     for (size_t i = (size_t)version; i < settings->migration_n; i++) {
         char pragma[PRAGMA_BYTES];
         struct cas_text text = CAS_TEXT(pragma);
-        cas_text_add(&text, "PRAGMA user_version=%zu; COMMIT", i + 1);
+        cas_text_add(&text,
+                     "PRAGMA application_id=%d; PRAGMA user_version=%zu; COMMIT",
+                     JOURNAL_APPLICATION,
+                     i + 1);
         err = journal_db_exec(db, "BEGIN IMMEDIATE", why);
         if (err == CAS_OK)
             err = journal_db_exec(db, settings->migration[i], why);
@@ -164,7 +192,7 @@ migrate(struct sqlite3 *db, const struct journal_db_settings *settings, struct c
             return err;
         }
     }
-    return CAS_OK;
+    return err;
 }
 
 enum cas_err journal_db_open(const struct journal_db_settings *settings,
@@ -188,9 +216,12 @@ enum cas_err journal_db_open(const struct journal_db_settings *settings,
     }
     (void)sqlite3_busy_timeout(db, BUSY_MS);
     (void)sqlite3_extended_result_codes(db, 1);
-    enum cas_err err = tune(db, settings, why);
+    int64_t version = 0;
+    enum cas_err err = identify(db, settings, &version, why);
     if (err == CAS_OK)
-        err = migrate(db, settings, why);
+        err = tune(db, settings, why);
+    if (err == CAS_OK)
+        err = migrate(db, settings, version, why);
     if (err != CAS_OK) {
         journal_db_close(db);
         return err;

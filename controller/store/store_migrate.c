@@ -109,7 +109,7 @@ static enum cas_err migrate_steps(struct store *store, int64_t version, struct c
     return store_exec(store, text, why);
 }
 
-enum cas_err store_migrate(struct store *store, struct cas_why *why)
+enum cas_err store_identify(struct store *store, int64_t *ret_version, struct cas_why *why)
 {
     int64_t version = 0, application = 0, table_n = 0;
     enum cas_err err = number_of(store, "PRAGMA user_version", &version, why);
@@ -131,8 +131,16 @@ enum cas_err store_migrate(struct store *store, struct cas_why *why)
                         store->path,
                         (long long)version,
                         STORE_SCHEMA);
-    if (version == STORE_SCHEMA)
-        return CAS_OK;
+    *ret_version = version;
+    return CAS_OK;
+}
+
+enum cas_err store_migrate(struct store *store, struct cas_why *why)
+{
+    int64_t version = 0;
+    enum cas_err err = store_identify(store, &version, why);
+    if (err != CAS_OK || version == STORE_SCHEMA)
+        return err;
 
     err = store_exec(store, "BEGIN IMMEDIATE", why);
     if (err == CAS_OK)

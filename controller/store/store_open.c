@@ -66,7 +66,10 @@ static enum cas_err database_open(struct store *store, struct cas_why *why)
     int code = sqlite3_open_v2(store->path, &store->db, flags, NULL);
     if (code != SQLITE_OK)
         return store_fail(store, code, "open", why);
-    return pragmas_set(store, why);
+    /* Before anything is set that would change a file that is not ours. */
+    int64_t version = 0;
+    enum cas_err err = store_identify(store, &version, why);
+    return err == CAS_OK ? pragmas_set(store, why) : err;
 }
 
 static enum cas_err

@@ -102,6 +102,9 @@ sql_get_id(struct sql *sql, int column, uint8_t *ret_bytes, size_t size, struct 
 struct cas_slice sql_get_slice(struct sql *sql,
                                int column); /* borrowed until the next row or end */
 
+/* Reads only: is it ours, and of which schema? CAS_ERR_VERSION, CAS_ERR_CORRUPT. */
+CAS_CHECK enum cas_err
+store_identify(struct store *store, int64_t *ret_version, struct cas_why *why);
 /* Brings the schema to STORE_SCHEMA. CAS_ERR_VERSION, CAS_ERR_CORRUPT (not ours, damaged). */
 CAS_CHECK enum cas_err store_migrate(struct store *store, struct cas_why *why);
 CAS_CHECK enum cas_err store_check(struct store *store, bool is_clean, struct cas_why *why);
