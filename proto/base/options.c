@@ -133,6 +133,12 @@ static enum cas_err copy_path(const struct options_reader *reader,
         if (file[i] == '/' || file[i] == '\\')
             folder = i + 1;
     }
+    /* "." is the file's own folder, and is shown without the dot. */
+    if (folder > 1 && cas_slice_is(value, ".")) {
+        memcpy(ret_path, file, folder - 1);
+        ret_path[folder - 1] = '\0';
+        return CAS_OK;
+    }
     if (folder + value.size >= OPTIONS_PATH_BYTES)
         return cas_fail(why,
                         CAS_ERR_CONFIG,
