@@ -13,8 +13,8 @@ enum {
     SEEDS = 300,
     SEEDS_LONG = 20000,
     SERVERS_MOST = 6,
-    CHAOS_MS = 5 * 60 * 1000,
-    CALM_MS = 5 * 60 * 1000, /* above grace, act, drain and proof together */
+    CHAOS_MS = 4 * 60 * 1000,
+    CALM_MS = 270 * 1000, /* above grace, act, drain and proof together */
 };
 
 struct chaos {
