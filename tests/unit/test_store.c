@@ -218,6 +218,31 @@ TEST(store, a_new_spool_starts_anew_and_the_old_one_is_remembered)
     EXPECT_UINT_EQ(7, entries_of(store, 1).n);
 }
 
+/* Why: an agent that names another spool with each report must not fill the disk with their ends.
+ * How: the seventeenth after it pushes the first out, the sixteenth does not. */
+TEST(store, only_the_last_spools_of_a_server_are_remembered)
+{
+    static struct made_report made;
+    for (uint8_t others = 15; others <= 16; others++) {
+        CAS_AUTO(store) store = open_at(test_path(others == 15 ? "few.db" : "many.db"));
+        struct cas_why why = {0};
+        report_make(&made, 100, 1, 3);
+        EXPECT_UINT_EQ(3, report_put(store, 1, &made));
+        EXPECT_OK(store_commit(store, &why), &why);
+        for (uint8_t i = 0; i <= others; i++) {
+            report_make(&made, i, 1, 1);
+            made.report.spool_id[1] = 1;
+            struct cas_now now = {.wall_ms = noon.wall_ms + 1 + i, .mono_ms = 1};
+            uint64_t upto = 0;
+            EXPECT_OK(store_report_add(store, 1, &made.report, now, &upto, &why), &why);
+            EXPECT_UINT_EQ(1, upto);
+            EXPECT_OK(store_commit(store, &why), &why);
+        }
+        report_make(&made, 100, 1, 1);
+        EXPECT_UINT_EQ(others == 15 ? 3 : 1, report_put(store, 1, &made));
+    }
+}
+
 /* Why: a hole nobody explains is data lost unseen. At the edge: one missing, exactly covered, one
  * short. */
 TEST(store, a_hole_needs_a_gap_record_that_covers_it)
@@ -379,7 +404,7 @@ TEST(store, a_damaged_foreign_or_newer_database_is_refused_by_name)
     EXPECT_ERR(CAS_ERR_CORRUPT, store_open(path, leader_a, noon, &store, &why));
 
     memcpy(bad, good, size);
-    bad[63] = 2; /* user_version, big-endian at 60 */
+    bad[63] = 3; /* user_version, big-endian at 60 */
     test_write(path, bad, size);
     EXPECT_ERR(CAS_ERR_VERSION, store_open(path, leader_a, noon, &store, &why));
     EXPECT_TEXT_HAS("newer casfleet", why.text);
