@@ -9,10 +9,11 @@
  * the server sees N clients, while this side needs N descriptors and one poll. Socket options are
  * those of an agent's DEALER, but for its PINGs (one in ten seconds): libzmq walks along the timers
  * of all connections of a thread at each PONG and each handshake, which is nothing to an agent's
- * one connection and would be most of the work here. For the same reason there are many threads. */
+ * one connection and would be most of the work here. For the same reason there are several threads.
+ */
 enum {
     ID_BYTES = 5,
-    IO_THREADS = 16,
+    IO_THREADS = 4,
     CONNECTING_MOST = 1000, /* handshakes at once, where the time is not measured */
     TURN_FRAMES = 20000,
     AGAIN_US = 3000000, /* without an answer it is said again */
