@@ -9,8 +9,8 @@ root=${1:-$(mktemp -d /tmp/casfleet-fresh.XXXXXX)}
 command -v debootstrap >/dev/null || apt-get install -y -q --no-install-recommends debootstrap
 
 # The same archive this machine installs from.
-mirror=$(sed -nE 's/^(deb |URIs: )(\[[^]]*\] )?([^ ]+).*/\3/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
-  grep -E '/debian/?$' | head -n 1)
+mirror=$(find /etc/apt -name '*.list' -o -name '*.sources' | xargs sed -nE 's/^(deb |URIs: )(\[[^]]*\] )?([^ ]+).*/\3/p' |
+  grep -E '/debian/?$' | head -n 1) || true
 [ -n "$mirror" ] || { echo "fresh.sh: no archive found in /etc/apt" >&2; exit 1; }
 
 unmount() { umount "$root/proc" "$root/dev/shm" "$root/dev/pts" "$root/dev" 2>/dev/null || true; }
