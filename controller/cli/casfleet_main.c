@@ -108,7 +108,8 @@ static enum cli_exit ask_once(struct cli_link *link, const struct cli_command *c
     struct cas_why why = {0};
     enum cas_err err =
         cli_ask(link, command->verb->ask, command->argument, command->argument_n, &answer, &why);
-    if (err == CAS_OK && answer.document != NULL)
+    /* What is then followed is not shown twice. */
+    if (err == CAS_OK && answer.document != NULL && !command->is_watched)
         err = cli_print(stdout, command->format, answer.document, &why);
     if (err != CAS_OK) {
         cli_answer_done(&answer);

@@ -64,7 +64,7 @@ static void plan_now(FILE *out, const json_t *plan)
             (long long)cli_int(plan, "answering"),
             (long long)cli_int(plan, "planned"),
             others == 0 ? "no" : shown,
-            others == 1 ? "" : "s");
+            others < 2 ? "" : "s");
     if (cli_is_null(ram, "tightest")) {
         fprintf(out, "whether two workers fit in RAM is not known\n");
         return;
