@@ -15,6 +15,7 @@ enum {
     ID_BYTES = 5,
     IO_THREADS = 4,
     CONNECTING_MOST = 1000, /* handshakes at once, where the time is not measured */
+    WINDOW = 4,             /* reports of a peer under way at a fixed rate */
     TURN_FRAMES = 20000,
     AGAIN_US = 3000000, /* without an answer it is said again */
     CONNECT_US = 60000000,
@@ -53,6 +54,7 @@ void bench_peers_open(struct bench_peers *peers, size_t n)
         bench_check(keys_make_from(KEYS_CURVE, seed, &keys), &why);
         peers->peer[i].public = keys_public_of(keys);
         memcpy(peers->peer[i].secret, keys_secret_of(keys), CAS_KEY_BYTES);
+        peers->peer[i].seq = peers->peer[i].acked = BENCH_SEQ_FIRST;
     }
     const uint8_t spool_id[CAS_ID_BYTES] = {'s'};
     bench_report_make(spool_id, &peers->report);
@@ -124,8 +126,8 @@ static void hello_send(struct bench_peers *peers, size_t at)
                                               .epoch_max = peer->epoch,
                                               .journal_head = peer->journal_head,
                                               .spool_id = {'s'},
-                                              .spool_lo = BENCH_SEQ_FIRST,
-                                              .spool_hi = BENCH_SEQ_FIRST,
+                                              .spool_lo = BENCH_SEQ_FIRST + 1,
+                                              .spool_hi = peer->seq + 1,
                                               .wall_ms = clock_now().wall_ms};
     message_send(peers, at, &message);
 }
@@ -185,13 +187,17 @@ void bench_peers_connect(struct bench_peers *peers,
 void bench_report_send(struct bench_peers *peers, size_t at)
 {
     struct bench_peer *peer = &peers->peer[at];
-    uint32_t seq = peer->acked != 0 ? peer->acked + 1 : BENCH_SEQ_FIRST;
-    bench_frame_seq(&peers->report, seq);
+    int64_t now_us = bench_now_us();
+    /* What was not acknowledged for long comes again from its first one on. */
+    if (peer->seq != peer->acked && now_us - peer->sent_us > AGAIN_US) {
+        peers->again_n += peer->seq - peer->acked;
+        peer->seq = peer->acked;
+    }
+    bench_frame_seq(&peers->report, peer->seq + 1);
     if (!frame_send(peers, at, peers->report.byte, peers->report.size))
         return;
-    peers->again_n += peer->seq == seq ? 1 : 0;
-    peer->seq = seq;
-    peer->sent_us = bench_now_us();
+    peer->seq++;
+    peer->sent_us = now_us;
     peers->report_n++;
 }
 
@@ -216,11 +222,11 @@ static void on_ack(struct bench_peers *peers, size_t at, const struct message_ac
         peers->done_n++;
         peers->done_us = bench_now_us();
     }
-    if (!ack->has_upto_seq || ack->upto_seq != peer->seq || peer->acked == peer->seq)
+    if (!ack->has_upto_seq || ack->upto_seq <= peer->acked || ack->upto_seq > peer->seq)
         return;
-    peer->acked = peer->seq;
-    peers->ack_n++;
-    if (peers->is_chain)
+    peers->ack_n += ack->upto_seq - peer->acked;
+    peer->acked = (uint32_t)ack->upto_seq;
+    if (peers->is_chain && peer->acked == peer->seq)
         bench_report_send(peers, at);
 }
 
@@ -327,17 +333,16 @@ void bench_peers_serve(struct bench_peers *peers, int64_t wait_ms)
 
 /* ---- what goes on for a while ---- */
 
-static bool is_under_way(const struct bench_peer *peer)
+static bool may_report(const struct bench_peer *peer, uint32_t window_n, int64_t now_us)
 {
-    return peer->seq != peer->acked;
+    return peer->seq - peer->acked < window_n || now_us - peer->sent_us > AGAIN_US;
 }
 
 void bench_peers_kick(struct bench_peers *peers)
 {
     int64_t now_us = bench_now_us();
     for (size_t i = 0; i < peers->n; i++) {
-        const struct bench_peer *peer = &peers->peer[i];
-        if (!is_under_way(peer) || now_us - peer->sent_us > AGAIN_US)
+        if (may_report(&peers->peer[i], 1, now_us))
             bench_report_send(peers, i);
     }
 }
@@ -365,7 +370,7 @@ void bench_peers_rate(struct bench_peers *peers, double rate_per_s, int64_t span
             for (size_t tries = 0; tries < peers->n; tries++) {
                 size_t at = peers->next;
                 peers->next = (peers->next + 1) % peers->n;
-                if (is_under_way(&peers->peer[at]) && now_us - peers->peer[at].sent_us < AGAIN_US)
+                if (!may_report(&peers->peer[at], WINDOW, now_us))
                     continue;
                 bench_report_send(peers, at);
                 break;
@@ -393,6 +398,7 @@ void bench_peers_lost(struct bench_peers *peers)
     peers->welcome_n = 0;
     for (size_t i = 0; i < peers->n; i++) {
         peers->peer[i].is_welcome = false;
+        peers->peer[i].sent_us = 0;
         hello_send(peers, i);
     }
 }
