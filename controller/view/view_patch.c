@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,8 +64,10 @@ group_of(struct patch_group *group, size_t *n, const char *site, size_t most)
         if (strcmp(group[i].name, name) == 0)
             return &group[i];
     }
-    if (*n == PATCH_GROUPS)
+    if (*n == PATCH_GROUPS) { /* the last one takes in all further sites, and says so */
+        (void)snprintf(group[PATCH_GROUPS - 1].name, LABEL_BYTES, "(other sites)");
         return &group[PATCH_GROUPS - 1];
+    }
     struct patch_group *added = &group[*n];
     added->lacking = calloc(most + 1, sizeof *added->lacking);
     added->unknown_servers = json_array();
