@@ -24,9 +24,14 @@ install_missing() {
   say "installing:$missing"
   local as_root=""
   [ "$(id -u)" = 0 ] || as_root=sudo
-  $as_root apt-get update -q
+  mkdir -p build
   # shellcheck disable=SC2086
-  DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -q --no-install-recommends $missing
+  if ! { $as_root apt-get update -q &&
+    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -q --no-install-recommends $missing; } >build/apt.log 2>&1; then
+    tail -n 20 build/apt.log >&2
+    echo "quickstart: installing failed; all of it: build/apt.log" >&2
+    return 1
+  fi
 }
 
 # build PRESET [TARGET...]: configures once, then builds; quiet unless it fails.
