@@ -145,7 +145,7 @@ def test_a_huge_frame_before_the_handshake_costs_no_memory(farm):
     for raw in raws:
         raw.close()
     assert answers(farm)
-    assert rss_kib(farm.controller.pid) - before <= 4 * 1024 + 50 * 64
+    assert rss_kib(farm.controller.pid) - before <= 4 * 1024
 
 
 # Why: a peer that never finishes its handshake must not hold a connection for ever (HANDSHAKE_IVL is 5 s).
@@ -154,7 +154,7 @@ def test_a_slow_talker_is_cut_after_the_handshake_interval(farm):
         half.sendall(GREETING)
         began = time.monotonic()
         assert is_cut(silent, 8) and is_cut(half, 8)
-        assert time.monotonic() - began <= 6.5
+        assert time.monotonic() - began <= 6.2
 
 
 # Why: half-open connections must not keep agents from being heard.
@@ -171,7 +171,7 @@ def test_many_half_open_connections_leave_room_for_a_true_agent(farm):
     finally:
         for raw in raws:
             raw.close()
-    wait_until(lambda: len(os.listdir(f"/proc/{farm.controller.pid}/fd")) < 100, 15, "file descriptors to be free again")
+    wait_until(lambda: len(os.listdir(f"/proc/{farm.controller.pid}/fd")) < 100, 10, "file descriptors to be free again")
 
 
 # Why: whatever bytes come, the controller lives, stays small and does not fill its log.

@@ -90,7 +90,8 @@ class Reader:
         if words[:2] == ["key", "new"]:
             self.last_key = done.stdout.strip()
         if words[:2] == ["agent", "approve"]:
-            wait_until(lambda: "up" in self.run("casfleet", ["server", "list"]).stdout, 20, "the agent to be let in")
+            wait_until(lambda: self.run("casfleet", ["server", "list", "-l", "state=up,fix=lacks"]).returncode == 0, 20,
+                       "the agent to be let in and to report")
 
     def watch(self, words):
         """Left again as soon as it shows something: what is scheduled for tonight takes too long."""
