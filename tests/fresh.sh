@@ -17,6 +17,7 @@ unmount() { umount "$root/proc" "$root/dev/shm" "$root/dev/pts" "$root/dev" 2>/d
 trap unmount EXIT
 debootstrap --variant=minbase bookworm "$root" "$mirror" >"$root.log" 2>&1 || { tail "$root.log"; exit 1; }
 mount --bind /dev "$root/dev"
+mount --bind /dev/pts "$root/dev/pts"
 mount -t proc proc "$root/proc"
 mkdir -p "$root/dev/shm"
 cp -f /etc/resolv.conf /etc/hosts "$root/etc/" 2>/dev/null || true

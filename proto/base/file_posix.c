@@ -268,8 +268,20 @@ enum cas_err file_log_append(struct file_log *log, struct cas_slice line, struct
 {
     bool is_ended = line.size > 0 && line.data[line.size - 1] == '\n';
     struct cas_slice end = {"\n", is_ended ? 0 : 1};
-    if (write_all(log->fd, line) != CAS_OK || write_all(log->fd, end) != CAS_OK ||
-        fsync(log->fd) != 0) {
+    /* The line and its end in one write: a process that is killed between two would leave a line
+     * of which nobody can tell whether it counts. */
+    char *whole = malloc(line.size + 1);
+    if (whole == NULL)
+        return cas_fail(why, CAS_ERR_NOMEM, "%s: no memory to append to it", log->path);
+    if (line.size > 0)
+        memcpy(whole, line.data, line.size);
+    memcpy(whole + line.size, end.data, end.size);
+    struct cas_slice both = {whole, line.size + end.size};
+    bool is_written = write_all(log->fd, both) == CAS_OK && fsync(log->fd) == 0;
+    int number = errno;
+    free(whole);
+    errno = number;
+    if (!is_written) {
         enum cas_err err = file_fail(why, "append to it", log->path);
         /* What was written of the line must not run into the next one. */
         if (ftruncate(log->fd, log->size_bytes) != 0)
