@@ -148,25 +148,16 @@ void ask_answer(struct ask_scene *scene,
                 struct ask_reply *ret_reply)
 {
     *ret_reply = (struct ask_reply){0};
-    struct view_waiting *waiting = calloc(scene->waiting_n + 1, sizeof *waiting);
     struct ask_call call = {.scene = scene, .who = who, .ask = ask, .reply = ret_reply};
     call.view = (struct view_scene){.now = scene->now,
                                     .started_ms = scene->started_ms,
                                     .inventory = scene->inventory,
                                     .book = scene->book,
                                     .store = scene->store,
-                                    .waiting = waiting,
+                                    .waiting = scene->waiting,
+                                    .waiting_n = scene->waiting_n,
                                     .trouble = scene->trouble,
                                     .trouble_ms = scene->trouble_ms};
-    call.view.waiting_n = waiting == NULL ? 0 : scene->waiting_n;
-    for (size_t i = 0; i < call.view.waiting_n; i++) {
-        const struct ask_waiting *from = &scene->waiting[i];
-        memcpy(waiting[i].key, from->key, sizeof waiting[i].key);
-        waiting[i].address = from->address;
-        waiting[i].first_ms = from->first_ms;
-        waiting[i].last_ms = from->last_ms;
-        waiting[i].tries = from->tries;
-    }
     enum ask_verb verb = ask_from(ask->verb);
     if (verb == ASK_NONE || row_of[verb].handle == NULL) {
         cas_fail(&call.why,
@@ -186,7 +177,6 @@ void ask_answer(struct ask_scene *scene,
     }
     if (ret_reply->document != NULL)
         ret_reply->size = strlen(ret_reply->document);
-    free(waiting);
 }
 
 void ask_reply_done(struct ask_reply *reply)
@@ -243,6 +233,21 @@ ask_get_span(struct ask_call *call, const char *key, int64_t most_ms, int64_t *r
         return CAS_OK;
     enum cas_err err = cas_parse_span(ask_get(call, key), 0, most_ms, ret_span_ms, &call->why);
     return err == CAS_OK ? CAS_OK : name_argument(call, key, err);
+}
+
+enum cas_err
+ask_get_label(struct ask_call *call, enum inventory_label label, char ret_text[LABEL_BYTES])
+{
+    const char *name = inventory_label_name(label);
+    struct cas_slice value = ask_get(call, name);
+    if (value.size > 0 && !cas_is_name(value))
+        return cas_fail(&call->why,
+                        CAS_ERR_FORMAT,
+                        "--%s: \"%.*s\" is no label: 1 to 63 of letters, digits, . _ -",
+                        name,
+                        (int)(value.size < 80 ? value.size : 80),
+                        value.data);
+    return cas_slice_copy(value, ret_text, LABEL_BYTES);
 }
 
 enum cas_err ask_choose(struct ask_call *call, bool is_needed, size_t **ret_at, size_t *ret_n)

@@ -7,6 +7,7 @@
 #define CONTROLLER_ASK_ASK_H
 
 #include "controller/store/store.h"
+#include "controller/view/view.h"
 #include "proto/base/cas.h"
 #include "proto/wire/asks.h"
 
@@ -21,13 +22,6 @@ enum ask_exit { /* the exit-code contract of the command line */
     ASK_EXIT_STOPPED = 7, /* stopped or declined */
     ASK_EXIT_WORK = 10,   /* plan --exit-code: there is work */
 };
-/* A key that knocked and is not known. */
-struct ask_waiting {
-    uint8_t key[CAS_KEY_BYTES];
-    char address[64];
-    int64_t first_ms, last_ms;
-    uint64_t tries;
-};
 struct ask_operator {
     char name[CAS_NAME_BYTES];
     enum ask_role role;
@@ -39,7 +33,7 @@ struct ask_scene {
     struct inventory *inventory;
     struct rollout_book *book;
     struct store *store;
-    const struct ask_waiting *waiting; /* [waiting_n] */
+    const struct view_waiting *waiting; /* [waiting_n] */
     size_t waiting_n;
     uint64_t refused_n;  /* handshakes refused since the start */
     const char *trouble; /* why nothing can be stored now; NULL: it can */

@@ -31,7 +31,7 @@ find_key(struct ask_call *call, struct cas_slice text, struct keys_public *ret_k
 {
     if (text.size == KEYS_TEXT_BYTES - 1)
         return keys_parse(text, ret_key, &call->why);
-    const struct ask_waiting *found = NULL;
+    const struct view_waiting *found = NULL;
     for (size_t i = 0; i < call->scene->waiting_n; i++) {
         if (!fingerprint_begins(call->scene->waiting[i].key, text))
             continue;
@@ -58,21 +58,10 @@ find_key(struct ask_call *call, struct cas_slice text, struct keys_public *ret_k
 
 static enum cas_err labels_of(struct ask_call *call, char ret_label[LABEL_N][LABEL_BYTES])
 {
-    for (int l = 0; l < LABEL_N; l++) {
-        const char *name = inventory_label_name((enum inventory_label)l);
-        struct cas_slice value = ask_get(call, name);
-        if (value.size > 0 && !cas_is_name(value))
-            return cas_fail(&call->why,
-                            CAS_ERR_FORMAT,
-                            "--%s: \"%.*s\" is no label: 1 to 63 of letters, digits, . _ -",
-                            name,
-                            (int)(value.size < 80 ? value.size : 80),
-                            value.data);
-        enum cas_err err = cas_slice_copy(value, ret_label[l], LABEL_BYTES);
-        if (err != CAS_OK)
-            return err;
-    }
-    return CAS_OK;
+    enum cas_err err = CAS_OK;
+    for (int l = 0; l < LABEL_N && err == CAS_OK; l++)
+        err = ask_get_label(call, (enum inventory_label)l, ret_label[l]);
+    return err;
 }
 
 enum cas_err ask_agent_approve(struct ask_call *call)

@@ -34,6 +34,9 @@ CAS_CHECK enum cas_err ask_get_count(struct ask_call *call,
                                      uint32_t *ret_value);
 CAS_CHECK enum cas_err
 ask_get_span(struct ask_call *call, const char *key, int64_t most_ms, int64_t *ret_span_ms);
+/* A label as typed; "" when it was not given or is to be taken away. */
+CAS_CHECK enum cas_err
+ask_get_label(struct ask_call *call, enum inventory_label label, char ret_text[LABEL_BYTES]);
 /* Servers by target, selector and exclude. *ret_at: caller frees. CAS_ERR_MISSING when is_needed
  * and nothing was named. */
 CAS_CHECK enum cas_err

@@ -37,18 +37,10 @@ static enum cas_err label_one(struct ask_call *call, const struct inventory_serv
     for (int l = 0; l < LABEL_N; l++) {
         enum inventory_label label = (enum inventory_label)l;
         const char *name = inventory_label_name(label);
-        struct cas_slice value = ask_get(call, name);
         char text[LABEL_BYTES], words[192];
         if (!ask_has(call, name))
             continue;
-        if (value.size > 0 && !cas_is_name(value))
-            return cas_fail(&call->why,
-                            CAS_ERR_FORMAT,
-                            "--%s: \"%.*s\" is no label: 1 to 63 of letters, digits, . _ -",
-                            name,
-                            (int)(value.size < 80 ? value.size : 80),
-                            value.data);
-        enum cas_err err = cas_slice_copy(value, text, sizeof text);
+        enum cas_err err = ask_get_label(call, label, text);
         if (err != CAS_OK)
             return err;
         snprintf(words, sizeof words, "%s is now \"%s\"", name, text);

@@ -58,7 +58,7 @@ enum channel_admission hub_handshake(struct hub *hub,
                                      struct cas_now now);
 /* Whether a key is in the table at all, revoked ones too. */
 bool hub_is_known(const struct hub *hub, const struct keys_public *key);
-const struct ask_waiting *hub_waiting(const struct hub *hub, size_t *ret_n);
+const struct view_waiting *hub_waiting(const struct hub *hub, size_t *ret_n);
 uint64_t hub_refused_n(const struct hub *hub);
 /* At a message; *ret_peer, with HUB_PASS and HUB_DROP_WRONG_PORT only, is borrowed until the hub is
  * freed. */

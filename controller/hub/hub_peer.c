@@ -14,7 +14,7 @@ static void waiting_note(struct hub *hub,
                          struct cas_now now)
 {
     for (size_t i = 0; i < hub->waiting_n; i++) {
-        struct ask_waiting *row = &hub->waiting[i];
+        struct view_waiting *row = &hub->waiting[i];
         if (memcmp(row->key, key->byte, CAS_KEY_BYTES) != 0)
             continue;
         row->last_ms = now.wall_ms;
@@ -26,8 +26,8 @@ static void waiting_note(struct hub *hub,
         hub->waiting_n--;
         memmove(&hub->waiting[0], &hub->waiting[1], hub->waiting_n * sizeof hub->waiting[0]);
     }
-    struct ask_waiting *row = &hub->waiting[hub->waiting_n++];
-    *row = (struct ask_waiting){.first_ms = now.wall_ms, .last_ms = now.wall_ms, .tries = 1};
+    struct view_waiting *row = &hub->waiting[hub->waiting_n++];
+    *row = (struct view_waiting){.first_ms = now.wall_ms, .last_ms = now.wall_ms, .tries = 1};
     memcpy(row->key, key->byte, CAS_KEY_BYTES);
     (void)snprintf(row->address, sizeof row->address, "%s", address);
 }
@@ -54,7 +54,7 @@ bool hub_is_known(const struct hub *hub, const struct keys_public *key)
     return hub_find(hub, key->byte) != NULL;
 }
 
-const struct ask_waiting *hub_waiting(const struct hub *hub, size_t *ret_n)
+const struct view_waiting *hub_waiting(const struct hub *hub, size_t *ret_n)
 {
     *ret_n = hub->waiting_n;
     return hub->waiting;

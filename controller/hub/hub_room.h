@@ -35,7 +35,7 @@ struct hub {
     uint32_t
         *by_server; /* [server_cap]: position + 1 of the approved entry of a server id, 0 none */
     size_t server_cap;
-    struct ask_waiting waiting[PEER_PENDING_MAX];
+    struct view_waiting waiting[PEER_PENDING_MAX];
     size_t waiting_n;
     uint64_t refused_n;
 };

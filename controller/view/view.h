@@ -11,7 +11,7 @@
 
 struct view_waiting { /* a key that knocked and is not known */
     uint8_t key[CAS_KEY_BYTES];
-    const char *address;
+    char address[64];
     int64_t first_ms, last_ms;
     uint64_t tries;
 };

@@ -198,7 +198,7 @@ TEST(hub, waiting_keys_are_bounded_and_leave_when_approved)
         struct keys_public key = key_of(i);
         EXPECT_INT_EQ(CHANNEL_WAIT, hub_handshake(hub, &key, "10.0.0.1", at(i)));
     }
-    const struct ask_waiting *waiting = hub_waiting(hub, &n);
+    const struct view_waiting *waiting = hub_waiting(hub, &n);
     EXPECT_UINT_EQ(PEER_PENDING_MAX, n);
     EXPECT_BYTES_EQ(key_of(2).byte, waiting[0].key, CAS_KEY_BYTES);
     EXPECT_UINT_EQ(PEER_PENDING_MAX + 1, hub_refused_n(hub));
