@@ -34,20 +34,6 @@ install_missing() {
   fi
 }
 
-# build PRESET [TARGET...]: configures once, then builds; quiet unless it fails.
-build() {
-  local preset=$1 log
-  shift
-  mkdir -p build
-  log=build/$preset.log
-  if ! { [ -f "build/$preset/build.ninja" ] || cmake --preset "$preset"; } >"$log" 2>&1 ||
-     ! cmake --build --preset "$preset" ${1:+--target "$@"} >>"$log" 2>&1; then
-    tail -n 60 "$log" >&2
-    printf 'quickstart: building %s failed; all of it: %s\n' "$preset" "$log" >&2
-    return 1
-  fi
-}
-
 run_tests() {
   local long=${1:-}
   # shellcheck disable=SC2086
@@ -64,13 +50,13 @@ main() {
   bench)
     # shellcheck disable=SC2086
     install_missing $build_packages
-    build release
+    tests/build.sh release
     exec tests/bench/bench.sh
     ;;
   build)
     # shellcheck disable=SC2086
     install_missing $build_packages
-    build release
+    tests/build.sh release
     ;;
   -h | --help)
     sed -n '2,8s/^# \{0,1\}//p' "$0"
@@ -79,7 +65,7 @@ main() {
     # shellcheck disable=SC2086
     install_missing $build_packages
     say "building (build/release)"
-    build release
+    tests/build.sh release
     exec tests/e2e/demo.sh "$@"
     ;;
   *)

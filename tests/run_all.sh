@@ -7,28 +7,18 @@ fuzz_s=${CASFLEET_FUZZ_S:-60}
 [ -z "${CASFLEET_LONG:-}" ] || fuzz_s=$((fuzz_s * 10))
 stages=${*:-"unit clang e2e demo mutants fuzz"}
 
-build() {
-  mkdir -p build
-  if ! { [ -f "build/$1/build.ninja" ] || cmake --preset "$1"; } >"build/$1.log" 2>&1 ||
-     ! cmake --build --preset "$1" >>"build/$1.log" 2>&1; then
-    tail -n 60 "build/$1.log" >&2
-    echo "building $1 failed; all of it: build/$1.log" >&2
-    return 1
-  fi
-}
-
 # Unit, property, story and tidy tests under ASan and UBSan; every kept fuzz input.
 stage_unit() {
-  build debug
+  tests/build.sh debug || return 1
   ctest --test-dir build/debug --output-on-failure -j 2
 }
 
 # The same sources by the other compiler, warnings as errors.
-stage_clang() { build clang; }
+stage_clang() { tests/build.sh clang; }
 
 # Real processes, hostile peers, kills.
 stage_e2e() {
-  build failpoints
+  tests/build.sh failpoints || return 1
   local kills=0 kills_pid others=0
   export CASFLEET_BIN=$PWD/build/failpoints
   # Two at a time: both mostly wait for processes to start, to notice and to end.
@@ -43,7 +33,7 @@ stage_e2e() {
 
 # What ./quickstart.sh shows, checked by its own exit code.
 stage_demo() {
-  build release
+  tests/build.sh release || return 1
   ./tests/e2e/demo.sh >build/demo.log 2>&1 || { tail -n 60 build/demo.log; return 1; }
   grep '^verified' build/demo.log
 }
@@ -53,16 +43,18 @@ stage_mutants() { tests/mutants.sh; }
 
 # Each target for a while, two at a time, beginning with all inputs kept.
 stage_fuzz() {
-  build fuzz
-  local work target
+  tests/build.sh fuzz || return 1
+  local work target broken=0
   work=$(mktemp -d)
   for target in tests/fuzz/fuzz_*.c; do
     target=$(basename "$target" .c)
     [ "$target" = fuzz_replay_main ] || echo "${target#fuzz_}"
-  done | xargs -P 2 -I{} tests/fuzz/fuzz_one.sh {} "$fuzz_s" "$work"
+  done | xargs -P 2 -I{} tests/fuzz/fuzz_one.sh {} "$fuzz_s" "$work" || broken=1
   rm -rf "$work"
+  return $broken
 }
 
+# A stage runs where `set -e` has no say (its failure is caught below): each step in it says itself what it failed at.
 for stage in $stages; do
   began=$SECONDS
   printf '\n== %s\n' "$stage"

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# build.sh PRESET: configures once, then builds; quiet unless it fails. All it printed is in build/PRESET.log.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p build
+if ! { [ -f "build/$1/build.ninja" ] || cmake --preset "$1"; } >"build/$1.log" 2>&1 ||
+   ! cmake --build --preset "$1" >>"build/$1.log" 2>&1; then
+  tail -n 60 "build/$1.log" >&2
+  echo "building $1 failed; all of it: build/$1.log" >&2
+  exit 1
+fi
