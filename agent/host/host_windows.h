@@ -1,0 +1,142 @@
+/* host_windows.h - the sources a real CAS server is read through; for host_windows*.c only.
+ *
+ * One file a source, each thin: it asks Windows and hands over what came, or a reason that names the
+ * call, what was asked and the error. What the findings mean is decided in scene.c, which knows no
+ * Windows. No call waits: what takes time is begun, looked at and given up at its deadline. No
+ * Windows type stands here. */
+#ifndef AGENT_HOST_HOST_WINDOWS_H
+#define AGENT_HOST_HOST_WINDOWS_H
+
+#include "agent/host/scene.h"
+
+enum {
+    WINDOWS_PATH_BYTES = 1024,
+    WINDOWS_OUTPUT_BYTES = 256 * 1024, /* of a tool; what it says beyond is counted and dropped */
+};
+
+/* ---- host_windows_process.c: who is alive, and how much memory does it hold? ---- */
+
+/* The pool's worker processes by their command line (-ap), newest start last; at most HOST_WORKERS,
+ * the youngest. A worker whose command line cannot be read counts in *ret_unread_n. */
+CAS_CHECK enum cas_err windows_workers(const char *pool,
+                                       struct scene_worker ret_worker[HOST_WORKERS],
+                                       size_t *ret_n,
+                                       size_t *ret_unread_n,
+                                       struct cas_why *why);
+CAS_CHECK enum cas_err windows_memory(struct scene_memory *ret_memory, struct cas_why *why);
+/* Is a process of this file name running? For Exchange's Setup. */
+CAS_CHECK enum cas_err windows_is_running(const char *const *name, /* [name_n] */
+                                          size_t name_n,
+                                          bool *ret_is_running,
+                                          struct cas_why *why);
+
+/* ---- host_windows_net.c: the TCP table ---- */
+
+/* Every row, IPv4 and IPv6, as it is; scene sums them. Caller frees *ret_row. CAS_ERR_TOO_MANY above
+ * CAPTURE_SOCKETS rows. */
+CAS_CHECK enum cas_err
+windows_sockets(struct scene_socket **ret_row, size_t *ret_n, struct cas_why *why);
+
+/* ---- host_windows_pdh.c: performance counters by their English names ---- */
+
+struct windows_pdh;
+/* Counters that are not there now are tried again later; each says why in the scene. */
+CAS_CHECK enum cas_err
+windows_pdh_open(const char *pool, struct windows_pdh **ret_pdh, struct cas_why *why);
+/* One collection: every instance of every counter of capture_counters.def in the same sample. */
+CAS_CHECK enum cas_err windows_pdh_read(struct windows_pdh *pdh,
+                                        struct cas_now now,
+                                        struct scene_counters *ret_counters,
+                                        struct cas_why *why);
+void windows_pdh_free(struct windows_pdh *pdh);
+CAS_AUTO_DEFINE(windows_pdh);
+
+/* ---- host_windows_eventlog.c: the System log by bookmark ---- */
+
+/* Events of Tcpip and WAS that mean something, after the bookmark ("" the first time: those of the
+ * last 24 hours), oldest first, at most cap; the same contract as host_ops.events. */
+CAS_CHECK enum cas_err windows_events(const char *pool,
+                                      const char *bookmark,
+                                      struct host_event *ret_event,
+                                      size_t cap,
+                                      size_t *ret_n,
+                                      char ret_bookmark[REASON_BYTES],
+                                      struct cas_why *why);
+/* How many with this id in the 24 hours before now. */
+CAS_CHECK enum cas_err windows_events_count(uint32_t id, uint64_t *ret_count, struct cas_why *why);
+
+/* ---- host_windows_exchange.c: registry, file versions, component states ---- */
+
+CAS_CHECK enum cas_err
+windows_exchange(struct scene_exchange *ret_exchange, struct cas_why *why);
+CAS_CHECK enum cas_err windows_system(struct scene_system *ret_system, struct cas_why *why);
+/* All states below ServerComponentStates, this server's copy. CAS_ERR_MISSING: no Exchange. */
+CAS_CHECK enum cas_err
+windows_states(struct scene_states *ret_states, struct cas_why *why);
+/* Sets one component under our requester; no other requester's value is touched. */
+CAS_CHECK enum cas_err windows_state_set(const char *component,
+                                         const char *requester,
+                                         bool is_active,
+                                         int64_t wall_ms,
+                                         struct cas_why *why);
+
+/* ---- host_windows_tool.c: a program of Windows, run without a shell ---- */
+
+struct windows_tool;
+/* path is full; argument ends with NULL and is quoted as the C runtime takes it apart again. Ends
+ * with its job when freed. */
+CAS_CHECK enum cas_err windows_tool_start(const char *path,
+                                          const char *const *argument,
+                                          int64_t deadline_ms, /* monotonic instant */
+                                          struct windows_tool **ret_tool,
+                                          struct cas_why *why);
+struct windows_tool_end {
+    bool is_over;
+    bool is_killed; /* at its deadline */
+    uint32_t code;
+    struct cas_slice output; /* both of its streams; borrowed until windows_tool_free */
+    uint64_t dropped_bytes;
+};
+CAS_CHECK enum cas_err windows_tool_poll(struct windows_tool *tool,
+                                         struct cas_now now,
+                                         struct windows_tool_end *ret_end,
+                                         struct cas_why *why);
+void windows_tool_free(struct windows_tool *tool);
+CAS_AUTO_DEFINE(windows_tool);
+/* %windir%\system32\inetsrv\appcmd.exe and its like; CAS_ERR_NOT_FOUND names the path. */
+CAS_CHECK enum cas_err
+windows_system_path(const char *tail, char ret_path[WINDOWS_PATH_BYTES], struct cas_why *why);
+
+/* ---- host_windows_http.c: the server's own health page ---- */
+
+struct windows_probe;
+CAS_CHECK enum cas_err windows_probe_start(const char *url,
+                                           int64_t deadline_ms,
+                                           struct windows_probe **ret_probe,
+                                           struct cas_why *why);
+/* *ret_is_over; then status and body, or why there is none. */
+CAS_CHECK enum cas_err windows_probe_poll(struct windows_probe *probe,
+                                          struct cas_now now,
+                                          bool *ret_is_over,
+                                          struct scene_probe *ret_probe,
+                                          struct cas_why *why);
+void windows_probe_free(struct windows_probe *probe);
+CAS_AUTO_DEFINE(windows_probe);
+
+/* ---- host_windows_act.c: recycle, drain, undrain as begin and poll of host_ops ---- */
+
+struct windows_act;
+CAS_CHECK enum cas_err windows_act_begin(enum verb verb,
+                                         const char *pool,
+                                         struct cas_now now,
+                                         int64_t deadline_ms,
+                                         struct windows_act **ret_act,
+                                         struct cas_why *why);
+CAS_CHECK enum cas_err windows_act_poll(struct windows_act *act,
+                                        struct cas_now now,
+                                        struct host_act *ret_act,
+                                        struct cas_why *why);
+void windows_act_free(struct windows_act *act);
+CAS_AUTO_DEFINE(windows_act);
+
+#endif
