@@ -10,9 +10,15 @@
 
 #include "proto/base/limits.h"
 
-#define CAS_CHECK            __attribute__((warn_unused_result))
+#define CAS_CHECK __attribute__((warn_unused_result))
+/* C99's conversions wherever we are built: where gcc's plain "printf" means the C library's own,
+ * %zu would be none. clang knows the plain name alone, and means C99 by it. */
+#if defined(__clang__)
 #define CAS_PRINTF(fmt, arg) __attribute__((format(printf, fmt, arg)))
-#define CAS_COUNT(array)     (sizeof(array) / sizeof((array)[0]))
+#else
+#define CAS_PRINTF(fmt, arg) __attribute__((format(gnu_printf, fmt, arg)))
+#endif
+#define CAS_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 enum cas_err {
     CAS_OK = 0,
