@@ -14,6 +14,16 @@ enum {
     WINDOWS_OUTPUT_BYTES = 256 * 1024, /* of a tool; what it says beyond is counted and dropped */
 };
 
+/* ---- host_windows_error.c: what a number of Windows means ---- */
+
+/* cas_fail with the code's number and English words behind: "...: error 5 (Access is denied)". The
+ * code is a Win32 error, NTSTATUS, PDH status, HRESULT or WinHTTP error; those above 65535 are
+ * written as 0x%08X. Take GetLastError() into a variable before anything else is called. */
+enum cas_err windows_fail(
+    struct cas_why *why, enum cas_err err, uint32_t code, const char *fmt, ...) CAS_PRINTF(4, 5);
+/* Wine, where some calls end the process instead of failing. */
+bool windows_is_wine(void);
+
 /* ---- host_windows_process.c: who is alive, and how much memory does it hold? ---- */
 
 /* The pool's worker processes by their command line (-ap), newest start last; at most HOST_WORKERS,
