@@ -214,4 +214,15 @@ CAS_CHECK enum cas_err host_replay_open(const struct host_replay_settings *setti
                                         struct host **ret_host,
                                         struct cas_why *why);
 
+/* windows: the server this program runs on. */
+struct host_windows_settings {
+    char pool[POOL_BYTES]; /* whose counters are collected */
+};
+/* Succeeds on any Windows: what is missing on the server is told by the readings.
+ * CAS_ERR_UNSUPPORTED this is no Windows, CAS_ERR_NOMEM. */
+CAS_CHECK enum cas_err host_windows_open(const struct host_windows_settings *settings,
+                                         struct cas_now now,
+                                         struct host **ret_host,
+                                         struct cas_why *why);
+
 #endif

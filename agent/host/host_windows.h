@@ -1,8 +1,8 @@
 /* host_windows.h - the sources a real CAS server is read through; for host_windows*.c only.
  *
- * One file a source, each thin: it asks Windows and hands over what came, or a reason that names the
- * call, what was asked and the error. What the findings mean is decided in scene.c, which knows no
- * Windows. No call waits: what takes time is begun, looked at and given up at its deadline. No
+ * One file a source, each thin: it asks Windows and hands over what came, or a reason that names
+ * the call, what was asked and the error. What the findings mean is decided in scene.c, which knows
+ * no Windows. No call waits: what takes time is begun, looked at and given up at its deadline. No
  * Windows type stands here. */
 #ifndef AGENT_HOST_HOST_WINDOWS_H
 #define AGENT_HOST_HOST_WINDOWS_H
@@ -19,8 +19,9 @@ enum {
 /* cas_fail with the code's number and English words behind: "...: error 5 (Access is denied)". The
  * code is a Win32 error, NTSTATUS, PDH status, HRESULT or WinHTTP error; those above 65535 are
  * written as 0x%08X. Take GetLastError() into a variable before anything else is called. */
-enum cas_err windows_fail(
-    struct cas_why *why, enum cas_err err, uint32_t code, const char *fmt, ...) CAS_PRINTF(4, 5);
+enum cas_err
+windows_fail(struct cas_why *why, enum cas_err err, uint32_t code, const char *fmt, ...)
+    CAS_PRINTF(4, 5);
 /* Wine, where some calls end the process instead of failing. */
 bool windows_is_wine(void);
 
@@ -34,7 +35,9 @@ CAS_CHECK enum cas_err windows_workers(const char *pool,
                                        size_t *ret_unread_n,
                                        struct cas_why *why);
 CAS_CHECK enum cas_err windows_memory(struct scene_memory *ret_memory, struct cas_why *why);
-/* Is a process of this file name running? For Exchange's Setup. */
+uint32_t windows_self_pid(void);
+/* Is a process of this file name running, without regard to case? For Exchange's Setup; a name
+ * that ends with "*" stands for all that begin so. */
 CAS_CHECK enum cas_err windows_is_running(const char *const *name, /* [name_n] */
                                           size_t name_n,
                                           bool *ret_is_running,
@@ -42,8 +45,8 @@ CAS_CHECK enum cas_err windows_is_running(const char *const *name, /* [name_n] *
 
 /* ---- host_windows_net.c: the TCP table ---- */
 
-/* Every row, IPv4 and IPv6, as it is; scene sums them. Caller frees *ret_row. CAS_ERR_TOO_MANY above
- * CAPTURE_SOCKETS rows. */
+/* Every row, IPv4 and IPv6, as it is; scene sums them. Caller frees *ret_row. CAS_ERR_TOO_MANY
+ * above CAPTURE_SOCKETS rows. */
 CAS_CHECK enum cas_err
 windows_sockets(struct scene_socket **ret_row, size_t *ret_n, struct cas_why *why);
 
@@ -77,13 +80,13 @@ CAS_CHECK enum cas_err windows_events_count(uint32_t id, uint64_t *ret_count, st
 
 /* ---- host_windows_exchange.c: registry, file versions, component states ---- */
 
-CAS_CHECK enum cas_err
-windows_exchange(struct scene_exchange *ret_exchange, struct cas_why *why);
+CAS_CHECK enum cas_err windows_exchange(struct scene_exchange *ret_exchange, struct cas_why *why);
 CAS_CHECK enum cas_err windows_system(struct scene_system *ret_system, struct cas_why *why);
 /* All states below ServerComponentStates, this server's copy. CAS_ERR_MISSING: no Exchange. */
-CAS_CHECK enum cas_err
-windows_states(struct scene_states *ret_states, struct cas_why *why);
-/* Sets one component under our requester; no other requester's value is touched. */
+CAS_CHECK enum cas_err windows_states(struct scene_states *ret_states, struct cas_why *why);
+/* Sets one component (SCENE_COMPONENT) under our requester (SCENE_REQUESTER), flushed; no other
+ * requester's value is touched. What is set already is set again with its new time.
+ * CAS_ERR_MISSING no Exchange, CAS_ERR_DENIED no right, CAS_ERR_IO. */
 CAS_CHECK enum cas_err windows_state_set(const char *component,
                                          const char *requester,
                                          bool is_active,

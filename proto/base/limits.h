@@ -82,6 +82,15 @@ enum {
     CAPTURE_PORT_RANGES = 64, /* excluded port ranges */
     FILE_PATH_BYTES = 4096,   /* with its terminating byte */
 
+    /* what a server can hold: a number beyond is no measurement */
+    SCENE_REQUESTS_MOST = 10000000,
+    SCENE_PER_S_MOST = 10000000,
+    SCENE_GIB_MOST = 262144, /* of memory */
+    SCENE_HANDLES_MOST = 16777216,
+    SCENE_EVENTS_MOST = 10000000,
+    SCENE_AGE_DAYS_MOST = 3650,  /* of a worker */
+    SCENE_AHEAD_MS_MOST = 60000, /* its start may lie so far ahead of a clock that was set */
+
     /* what people write and read */
     NODESET_BYTES = 65536,                /* text of a node set */
     NODESET_BRACKETS = 4,                 /* lists in one part of it */

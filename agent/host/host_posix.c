@@ -1,0 +1,15 @@
+#include "agent/host/host.h"
+
+enum cas_err host_windows_open(const struct host_windows_settings *settings,
+                               struct cas_now now,
+                               struct host **ret_host,
+                               struct cas_why *why)
+{
+    (void)settings;
+    (void)now;
+    (void)ret_host;
+    return cas_fail(why,
+                    CAS_ERR_UNSUPPORTED,
+                    "host: windows: this program was not built for Windows; sim and replay work "
+                    "on every system");
+}
