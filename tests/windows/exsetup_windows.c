@@ -1,0 +1,5 @@
+/* ExSetup.exe: nothing but its version. */
+int main(void)
+{
+    return 0;
+}
