@@ -7,6 +7,7 @@
 #include <ini.h>
 
 #include "proto/base/file.h"
+#include "proto/base/options_parts.h"
 
 /* Where a value comes from, for reasons: "agent.ini:12" or "--sample". */
 struct options_place {
@@ -40,23 +41,11 @@ place_fail(const struct options_reader *reader, const char *key, const char *wor
                     words);
 }
 
-/* A key fits a row in either spelling: at_once or at-once. */
-static bool is_key(struct cas_slice key, const char *name)
-{
-    if (key.size != strlen(name))
-        return false;
-    for (size_t i = 0; i < key.size; i++) {
-        if ((key.data[i] == '-' ? '_' : key.data[i]) != name[i])
-            return false;
-    }
-    return true;
-}
-
 static const struct options_row *find_row(const struct options_program *program,
                                           struct cas_slice key)
 {
     for (size_t i = 0; i < program->row_n; i++) {
-        if (is_key(key, program->row[i].name))
+        if (options_is_key(key, program->row[i].name))
             return &program->row[i];
     }
     return NULL;
@@ -150,15 +139,6 @@ static enum cas_err copy_path(const struct options_reader *reader,
     return cas_slice_copy(value, ret_path + folder, OPTIONS_PATH_BYTES - folder);
 }
 
-static struct cas_slice trimmed(struct cas_slice text)
-{
-    while (text.size > 0 && (text.data[0] == ' ' || text.data[0] == '\t'))
-        text = (struct cas_slice){text.data + 1, text.size - 1};
-    while (text.size > 0 && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t'))
-        text.size--;
-    return text;
-}
-
 static enum cas_err add_items(const struct options_row *row,
                               struct cas_slice value,
                               struct options_list *list,
@@ -168,7 +148,7 @@ static enum cas_err add_items(const struct options_row *row,
         size_t end = at;
         while (end < value.size && value.data[end] != ',')
             end++;
-        struct cas_slice item = trimmed((struct cas_slice){value.data + at, end - at});
+        struct cas_slice item = options_trimmed((struct cas_slice){value.data + at, end - at});
         at = end + 1;
         if (item.size == 0)
             return cas_fail(why, CAS_ERR_CONFIG, "has an empty item");
@@ -247,6 +227,10 @@ static enum cas_err put_value(const struct options_reader *reader,
         return cas_parse_span(value, row->least, row->most, member, why);
     case OPTIONS_COUNT:
         return cas_parse_i64(value, row->least, row->most, member, why);
+    case OPTIONS_ONCE:
+        if (reader->place.file != NULL)
+            return cas_fail(why, CAS_ERR_CONFIG, "is said on the command line only");
+        return read_flag(value, member, why);
     case OPTIONS_FLAG:
         return read_flag(value, member, why);
     case OPTIONS_LIST:
@@ -346,7 +330,7 @@ static char *read_line(char *ret_line, int size, void *arg)
     struct cas_slice line = {start, length};
     while (line.size > 0 && (line.data[line.size - 1] == '\n' || line.data[line.size - 1] == '\r'))
         line.size--;
-    line = trimmed(line);
+    line = options_trimmed(line);
     char words[64];
     if (line.size + 2 > (size_t)size) {
         (void)snprintf(words,
@@ -376,45 +360,24 @@ static int take_pair(void *arg, const char *section, const char *key, const char
     return 1;
 }
 
-/* What editors on Windows leave: a UTF-8 mark is skipped, UTF-16 is told apart from plain rubbish.
- */
-static enum cas_err check_text(struct options_reader *reader)
-{
-    const unsigned char *data = (const unsigned char *)reader->text.data;
-    size_t size = reader->text.size;
-    bool is_wide =
-        size >= 2 && ((data[0] == 0xff && data[1] == 0xfe) || (data[0] == 0xfe && data[1] == 0xff));
-    if (is_wide || (size >= 2 && (data[0] == 0 || data[1] == 0)))
-        return cas_fail(reader->why,
-                        CAS_ERR_CONFIG,
-                        "%s: is UTF-16 text, as Notepad saves it under \"Unicode\" or \"UTF-16\": "
-                        "save it as UTF-8",
-                        reader->place.file);
-    if (size >= 3 && data[0] == 0xef && data[1] == 0xbb && data[2] == 0xbf)
-        reader->at = 3;
-    if (size > 0 && memchr(data, 0, size) != NULL)
-        return cas_fail(reader->why,
-                        CAS_ERR_CONFIG,
-                        "%s: has a zero byte; it is not a text file",
-                        reader->place.file);
-    return CAS_OK;
-}
-
 static enum cas_err read_text(const struct options_program *program,
                               const char *name,
                               struct cas_slice text,
                               void *values,
                               struct cas_why *why)
 {
+    char *plain = NULL;
+    size_t plain_bytes = 0;
+    enum cas_err err = options_text(name, text, &plain, &plain_bytes, why);
+    if (err != CAS_OK)
+        return err;
     struct options_reader reader = {.program = program,
                                     .values = values,
                                     .place = {.file = name},
-                                    .text = text,
+                                    .text = {plain, plain_bytes},
                                     .why = why};
-    enum cas_err err = check_text(&reader);
-    if (err != CAS_OK)
-        return err;
     int line = ini_parse_stream(read_line, &reader, take_pair, &reader);
+    free(plain);
     if (reader.err != CAS_OK)
         return reader.err;
     if (line < 0)
@@ -498,7 +461,9 @@ static enum cas_err one_flag(struct options_walk *walk)
     }
     struct cas_slice value = cas_slice_of("on");
     const struct options_row *row = find_row(walk->reader->program, key);
-    if (row != NULL && (row->kind != OPTIONS_FLAG || equals != NULL)) {
+    bool is_bare =
+        row != NULL && equals == NULL && (row->kind == OPTIONS_FLAG || row->kind == OPTIONS_ONCE);
+    if (row != NULL && !is_bare) {
         enum cas_err err = flag_value(walk, row->name, equals, &value);
         if (err != CAS_OK)
             return err;
@@ -560,6 +525,33 @@ static enum cas_err load_file(const struct options_program *program,
     err = read_text(program, ask->config, (struct cas_slice){data, size}, values, why);
     free(data);
     return err;
+}
+
+enum cas_err options_flags(const struct options_program *program,
+                           int argc,
+                           char *const *argv,
+                           void *ret_values,
+                           bool *ret_is_given,
+                           struct options_ask *ret_ask,
+                           struct cas_why *why)
+{
+    struct options_reader reader = {.program = program, .values = ret_values, .why = why};
+    struct options_ask ask = {.wish = plain_wish(argc, argv)};
+    struct options_walk walk = {.reader = &reader,
+                                .ask = &ask,
+                                .argc = argc,
+                                .argv = argv,
+                                .is_first = true};
+    set_presets(program, ret_values);
+    enum cas_err err = ask.wish == OPTIONS_RUN ? walk_arguments(&walk) : CAS_OK;
+    walk.is_first = false;
+    if (err == CAS_OK && (ask.wish == OPTIONS_RUN || ask.wish == OPTIONS_CHECK))
+        err = walk_arguments(&walk);
+    if (err != CAS_OK)
+        return err;
+    memcpy(ret_is_given, reader.is_set, program->row_n * sizeof *ret_is_given);
+    *ret_ask = ask;
+    return CAS_OK;
 }
 
 enum cas_err options_load(const struct options_program *program,

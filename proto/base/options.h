@@ -2,13 +2,16 @@
  *
  * One table a program, in its .def:  OPTION(name, KIND, "preset", least, most, "words")
  *
- *   KIND   member of the struct               least .. most      written as
- *   TEXT   char name[OPTIONS_TEXT_BYTES]      bytes              controller = tcp://10.0.0.5:5670
- *   PATH   char name[OPTIONS_PATH_BYTES]      bytes              relative ones in a file start at
- * the file's folder SPAN   int64_t name_ms                    ms                 sample = 15s COUNT
- * int64_t name                       value              at_once = 2 FLAG   bool name 0, 1 on off
- * yes no true false; as a flag also bare LIST   struct options_list name           items pools = a,
- * b   or the line repeated
+ *   KIND   member of the struct               least .. most   written as
+ *   TEXT   char name[OPTIONS_TEXT_BYTES]      bytes           controller = tcp://10.0.0.5:5670
+ *   PATH   char name[OPTIONS_PATH_BYTES]      bytes           relative ones in a file start at the
+ *                                                             file's folder
+ *   SPAN   int64_t name_ms                    ms              sample = 15s
+ *   COUNT  int64_t name                       value           at_once = 2
+ *   FLAG   bool name                          0, 1            on off yes no true false; as a flag
+ *                                                             also bare
+ *   LIST   struct options_list name           items           pools = a, b   or the line repeated
+ *   ONCE   bool name                          0, 1            as FLAG, on the command line only
  *
  *     struct agent_options {
  *     #define OPTION(name, kind, preset, least, most, words) OPTIONS_MEMBER_##kind(name)
@@ -42,7 +45,8 @@ enum options_kind {
     OPTIONS_SPAN,
     OPTIONS_COUNT,
     OPTIONS_FLAG,
-    OPTIONS_LIST
+    OPTIONS_LIST,
+    OPTIONS_ONCE
 };
 
 struct options_row {
@@ -61,6 +65,7 @@ struct options_row {
 #define OPTIONS_MEMBER_COUNT(name) int64_t name;
 #define OPTIONS_MEMBER_FLAG(name)  bool name;
 #define OPTIONS_MEMBER_LIST(name)  struct options_list name;
+#define OPTIONS_MEMBER_ONCE(name)  bool name;
 
 #define OPTIONS_AT_TEXT(name)  name
 #define OPTIONS_AT_PATH(name)  name
@@ -68,6 +73,7 @@ struct options_row {
 #define OPTIONS_AT_COUNT(name) name
 #define OPTIONS_AT_FLAG(name)  name
 #define OPTIONS_AT_LIST(name)  name
+#define OPTIONS_AT_ONCE(name)  name
 
 #define OPTIONS_ROW(type, name, kind, preset, least, most, words)                                  \
     {                                                                                              \
@@ -98,8 +104,10 @@ struct options_ask {
 
 /* Presets, then the file, then the flags; ret_values is the program's struct, undefined after an
  * error. With --help or --version anywhere nothing else is looked at. Reasons read "agent.ini:12:
- * sampel: no such option; sample?". CAS_ERR_CONFIG    unknown, doubled, missing or out of its
- * limits; a file that is UTF-16 or has bytes that are not text CAS_ERR_TOO_MANY  words or items
+ * sampel: no such option; sample?".
+ * CAS_ERR_CONFIG    unknown, doubled, missing or out of its limits; a file with bytes that are not
+ *                   text (UTF-8 with or without its mark, or UTF-16 with it)
+ * CAS_ERR_TOO_MANY  words or items
  * CAS_ERR_NOT_FOUND, CAS_ERR_DENIED, CAS_ERR_TOO_LONG, CAS_ERR_IO, CAS_ERR_NOMEM  of the file */
 CAS_CHECK enum cas_err options_load(const struct options_program *program,
                                     int argc,
@@ -107,11 +115,32 @@ CAS_CHECK enum cas_err options_load(const struct options_program *program,
                                     void *ret_values,
                                     struct options_ask *ret_ask,
                                     struct cas_why *why);
+/* The command line alone, no file read and nothing required: presets, then flags; ret_is_given
+ * [row_n] tells which were flags. */
+CAS_CHECK enum cas_err options_flags(const struct options_program *program,
+                                     int argc,
+                                     char *const *argv,
+                                     void *ret_values,
+                                     bool *ret_is_given,
+                                     struct options_ask *ret_ask,
+                                     struct cas_why *why);
 /* The file's part alone: text as it would be in the file called name. Presets first. */
 CAS_CHECK enum cas_err options_parse(const struct options_program *program,
                                      const char *name,
                                      struct cas_slice text,
                                      void *ret_values,
+                                     struct cas_why *why);
+/* A file's text with the given options written into it: the line that has one is replaced, what is
+ * new comes last, all else stays as it was. is_given [row_n]; ONCE rows are passed over. Takes what
+ * options_load takes; the result is UTF-8 with the line ends of the text. Not checked: parse it.
+ * CAS_ERR_CONFIG  text that is none
+ * CAS_ERR_TOO_LONG  out is too small; CONFIG_BYTES are enough for what options_load reads */
+CAS_CHECK enum cas_err options_merge(const struct options_program *program,
+                                     const char *name,
+                                     struct cas_slice text,
+                                     const void *values,
+                                     const bool *is_given,
+                                     struct cas_text *out,
                                      struct cas_why *why);
 /* --help, from the table; OPTIONS_HELP_BYTES are enough. */
 void options_help(const struct options_program *program, struct cas_text *out);

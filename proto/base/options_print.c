@@ -1,8 +1,8 @@
-#include "proto/base/options.h"
+#include "proto/base/options_parts.h"
 
 #include <string.h>
 
-static const char *const kind_words[] = {"TEXT", "FILE", "SPAN", "N", "", "A,B"};
+static const char *const kind_words[] = {"TEXT", "FILE", "SPAN", "N", "", "A,B", ""};
 
 /* A name as a flag: at_once is --at-once. Returns how many columns it took. */
 static int add_flag(struct cas_text *out, const char *name, const char *value)
@@ -87,34 +87,41 @@ static void add_list(struct cas_text *out, const struct options_list *list)
         cas_text_add(out, "%s%s", i > 0 ? ", " : "", list->item[i]);
 }
 
+void options_show_row(const struct options_row *row, const void *values, struct cas_text *out)
+{
+    const void *member = (const char *)values + row->offset;
+    cas_text_add(out, "%s = ", row->name);
+    switch (row->kind) {
+    case OPTIONS_TEXT:
+    case OPTIONS_PATH:
+        cas_text_add(out, "%s", (const char *)member);
+        break;
+    case OPTIONS_SPAN:
+        add_span(out, *(const int64_t *)member);
+        break;
+    case OPTIONS_COUNT:
+        cas_text_add(out, "%lld", (long long)*(const int64_t *)member);
+        break;
+    case OPTIONS_FLAG:
+    case OPTIONS_ONCE:
+        cas_text_add(out, "%s", *(const bool *)member ? "on" : "off");
+        break;
+    case OPTIONS_LIST:
+        add_list(out, member);
+        break;
+    }
+}
+
 void options_show(const struct options_program *program, const void *values, struct cas_text *out)
 {
     for (size_t i = 0; i < program->row_n; i++) {
         const struct options_row *row = &program->row[i];
         const void *member = (const char *)values + row->offset;
         bool is_text = row->kind == OPTIONS_TEXT || row->kind == OPTIONS_PATH;
-        if ((is_text && *(const char *)member == '\0') ||
+        if ((is_text && *(const char *)member == '\0') || row->kind == OPTIONS_ONCE ||
             (row->kind == OPTIONS_LIST && ((const struct options_list *)member)->item_n == 0))
             continue;
-        cas_text_add(out, "%s = ", row->name);
-        switch (row->kind) {
-        case OPTIONS_TEXT:
-        case OPTIONS_PATH:
-            cas_text_add(out, "%s", (const char *)member);
-            break;
-        case OPTIONS_SPAN:
-            add_span(out, *(const int64_t *)member);
-            break;
-        case OPTIONS_COUNT:
-            cas_text_add(out, "%lld", (long long)*(const int64_t *)member);
-            break;
-        case OPTIONS_FLAG:
-            cas_text_add(out, "%s", *(const bool *)member ? "on" : "off");
-            break;
-        case OPTIONS_LIST:
-            add_list(out, member);
-            break;
-        }
+        options_show_row(row, values, out);
         cas_text_add(out, "\n");
     }
 }

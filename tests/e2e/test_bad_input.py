@@ -57,7 +57,7 @@ names = pytest.mark.parametrize("program", PROGRAMS, ids=["casfleet", "controlle
 @names
 @pytest.mark.parametrize("text,words", [
     (b"colour = red\n", "1: "), (b"\n\n# x\ncolour = red\n", "4: "), (b"state\n", "1: "), (b"[section\n", "1"),
-    ("controller = x\n".encode("utf-16"), "UTF-16"), (b"\0\0\0", ""), (b"x" * 70000, ""), (b"log_level = loud\n", "log_level"),
+    ("controller = x\n".encode("utf-16-le"), "UTF-16"), (b"\0\0\0", ""), (b"x" * 70000, ""), (b"log_level = loud\n", "log_level"),
     (b"SPAN = soon\n", "soon"), (b"SPAN = 1ms\n", "1ms"),
 ], ids=["unknown key", "unknown key, line 4", "no value", "open section", "UTF-16", "zero bytes", "endless line", "bad word", "bad span", "below the least"])
 def test_a_config_file_that_cannot_be_read_is_named_by_line(program, farm_copy, text, words):

@@ -119,7 +119,8 @@ TEST(options, refusals_name_file_line_value_and_limit)
                    refused("[agent]\nsite = A\n"));
     EXPECT_TEXT_EQ("agent.ini: controller is missing: where the controller listens",
                    refused("site = A\n"));
-    EXPECT_TEXT_HAS("has bytes that are not UTF-8 text: \"\\xe4\"", refused("site = \xe4\n"));
+    EXPECT_TEXT_EQ("--site: has bytes that are not UTF-8 text: \"\\xe4\"",
+                   flags_refused(CAS_ERR_CONFIG, "--site=\xe4", "x"));
 }
 
 TEST(options, limits_hold_at_their_edges)
@@ -131,25 +132,89 @@ TEST(options, limits_hold_at_their_edges)
     (void)refused("controller=c\nsample = 999ms");
 }
 
-/* Why: these files are edited with Notepad. */
-TEST(options, what_windows_editors_save_is_read_or_named)
+static enum cas_err parse_bytes(const char *bytes, size_t size)
+{
+    why.text[0] = '\0';
+    return options_parse(&program, "agent.ini", (struct cas_slice){bytes, size}, &options, &why);
+}
+
+static const char *bytes_refused(const char *bytes, size_t size)
+{
+    EXPECT_ERR(CAS_ERR_CONFIG, parse_bytes(bytes, size));
+    return why.text;
+}
+
+/* ASCII and marks up to U+00FF as UTF-16 with its mark; the bytes stay until the next call. */
+static struct cas_slice wide(const char *text, bool is_big)
+{
+    static char bytes[512];
+    size_t used = 0;
+    bytes[used++] = is_big ? '\xfe' : '\xff';
+    bytes[used++] = is_big ? '\xff' : '\xfe';
+    for (const char *at = text; *at != '\0'; at++) {
+        bytes[used++] = is_big ? '\0' : *at;
+        bytes[used++] = is_big ? *at : '\0';
+    }
+    return (struct cas_slice){bytes, used};
+}
+
+/* Why: these files are edited with Notepad, which has saved them in every one of these ways. */
+TEST(options, what_windows_editors_save_is_read)
 {
     EXPECT_OK(parse("\xef\xbb\xbf"
                     "controller = c\r\nsite = NYC\r\n"),
               &why);
     EXPECT_TEXT_EQ("NYC", options.site);
-    struct cas_slice wide = {"\xff\xfe"
-                             "c\0=\0c\0",
-                             8};
-    EXPECT_ERR(CAS_ERR_CONFIG, options_parse(&program, "agent.ini", wide, &options, &why));
-    EXPECT_TEXT_HAS("agent.ini: is UTF-16 text", why.text);
-    EXPECT_TEXT_HAS("save it as UTF-8", why.text);
-    struct cas_slice bare = {"c\0=\0c\0", 6};
-    EXPECT_ERR(CAS_ERR_CONFIG, options_parse(&program, "agent.ini", bare, &options, &why));
-    EXPECT_TEXT_HAS("is UTF-16 text", why.text);
-    struct cas_slice zero = {"controller=c\nsite=\0", 19};
-    EXPECT_ERR(CAS_ERR_CONFIG, options_parse(&program, "agent.ini", zero, &options, &why));
-    EXPECT_TEXT_HAS("has a zero byte", why.text);
+    for (int is_big = 0; is_big <= 1; is_big++) {
+        struct cas_slice text = wide("controller = c\r\nsite = K\xf6ln\r\n", is_big != 0);
+        EXPECT_OK(parse_bytes(text.data, text.size), &why);
+        EXPECT_TEXT_EQ("K\xc3\xb6ln", options.site);
+    }
+    /* Beyond the first 65536 characters: a pair of units. */
+    static const char pair[] = "\xff\xfe"
+                               "c\0o\0n\0t\0r\0o\0l\0l\0e\0r\0=\0\x3d\xd8\x00\xde";
+    EXPECT_OK(parse_bytes(pair, sizeof pair - 1), &why);
+    EXPECT_TEXT_EQ("\xf0\x9f\x98\x80", options.controller);
+}
+
+/* Why: the line a person looks for must be the line of the file as the editor shows it. */
+TEST(options, reasons_name_the_line_whatever_the_encoding)
+{
+    struct cas_slice text = wide("controller = c\r\n\r\nsampel = 5s\r\n", false);
+    EXPECT_TEXT_EQ("agent.ini:3: sampel: no such option; did you mean sample?",
+                   bytes_refused(text.data, text.size));
+    EXPECT_TEXT_EQ("agent.ini:2: sample: 2h is outside 1 s .. 1 h",
+                   refused("\xef\xbb\xbf"
+                           "controller=c\r\nsample = 2h\r\n"));
+}
+
+/* Why: an editor that saves its own code page would give another name than the one on the screen.
+ */
+TEST(options, bytes_that_are_no_text_are_named_by_line_and_column)
+{
+    EXPECT_TEXT_EQ("agent.ini:2:9: byte 0xf6 is not UTF-8 text; in Notepad save it with the "
+                   "encoding UTF-8",
+                   refused("controller = c\r\nsite = K\xf6ln\r\n"));
+    /* A letter of two bytes is one column. */
+    EXPECT_TEXT_HAS("agent.ini:1:4: byte 0xff", refused(";\xc3\xb6 \xff\n"));
+    EXPECT_TEXT_HAS("agent.ini:1:3: byte 0xc3", refused("; \xc3"));
+    EXPECT_TEXT_HAS("agent.ini:2:6: has a zero byte", bytes_refused("controller=c\nsite=\0", 19));
+    EXPECT_TEXT_HAS("is UTF-16 text without its mark", bytes_refused("c\0=\0c\0", 6));
+    EXPECT_TEXT_HAS("agent.ini:1:2: half a character", bytes_refused("\xff\xfe;\0x", 5));
+    EXPECT_TEXT_HAS("agent.ini:1:2: half a character", bytes_refused("\xff\xfe;\0\x00\xdc", 6));
+    EXPECT_TEXT_HAS("agent.ini:1:2: half a character", bytes_refused("\xff\xfe;\0\x00\xd8", 6));
+    EXPECT_TEXT_HAS("agent.ini:1:1: has a zero byte", bytes_refused("\0\0\0", 3));
+}
+
+/* Why: size is checked before memory is asked for. */
+TEST(options, a_text_has_its_limit)
+{
+    static char text[CONFIG_BYTES + 2];
+    memset(text, '\n', sizeof text);
+    memcpy(text, "controller=c", 12);
+    EXPECT_OK(parse_bytes(text, CONFIG_BYTES), &why);
+    EXPECT_ERR(CAS_ERR_TOO_LONG, parse_bytes(text, CONFIG_BYTES + 1));
+    EXPECT_TEXT_EQ("agent.ini: has 65537 bytes, at most 65536 are read", why.text);
 }
 
 /* Why: inih takes an indented line for more of the line before; people indent. */
@@ -270,4 +335,97 @@ TEST(options, what_is_shown_is_read_back_the_same)
     EXPECT_OK(parse(data), &why);
     EXPECT_INT_EQ(90000, options.sample_ms);
     EXPECT_INT_EQ(2, options.pools.item_n);
+}
+
+/* ---- flags alone, and flags into a file ---- */
+
+static bool is_given[CAS_COUNT(rows)];
+
+static enum cas_err flags_of(const char *first, const char *second)
+{
+    char words[3][64];
+    char *argv[3] = {words[0], words[1], words[2]};
+    (void)snprintf(words[0], sizeof words[0], "test");
+    (void)snprintf(words[1], sizeof words[1], "%s", first);
+    (void)snprintf(words[2], sizeof words[2], "%s", second);
+    why.text[0] = '\0';
+    return options_flags(&program, 3, argv, &options, is_given, &ask, &why);
+}
+
+/* Why: the service is installed before its file is there, and only what was given is written. */
+TEST(options, flags_alone_need_no_file_and_say_what_was_given)
+{
+    EXPECT_OK(flags_of("install", "--config=/there/is/none.ini"), &why);
+    EXPECT_TEXT_EQ("install", ask.word[0]);
+    EXPECT_TEXT_EQ("/there/is/none.ini", ask.config);
+    for (size_t i = 0; i < CAS_COUNT(rows); i++)
+        EXPECT_FALSE(is_given[i]);
+    EXPECT_OK(flags_of("--site=NYC", "--drain"), &why);
+    EXPECT_TRUE(is_given[1]);
+    EXPECT_TRUE(is_given[5]);
+    EXPECT_FALSE(is_given[0]);
+    EXPECT_ERR(CAS_ERR_CONFIG, flags_of("install", "--sample=2h"));
+}
+
+static const char *merged(const char *text)
+{
+    static char data[CONFIG_BYTES + 1];
+    struct cas_text out = CAS_TEXT(data);
+    cas_text_clear(&out);
+    EXPECT_OK(
+        options_merge(&program, "agent.ini", cas_slice_of(text), &options, is_given, &out, &why),
+        &why);
+    return data;
+}
+
+/* Why: what a person wrote into the file, comments too, must outlive an update. */
+TEST(options, a_merge_replaces_what_was_given_and_keeps_the_rest)
+{
+    EXPECT_OK(flags_of("--site=NYC", "--pools=C"), &why);
+    EXPECT_TEXT_EQ("site = NYC\npools = C\n", merged(""));
+    EXPECT_TEXT_EQ("; ours\nsite = NYC\nat_once = 2\n; site = X\npools = C\n",
+                   merged("; ours\n  site=LON\nat_once = 2\n; site = X\npools = A\npools = B"));
+    EXPECT_TEXT_EQ("controller = c\r\nsite = NYC\r\npools = C\r\n",
+                   merged("\xef\xbb\xbf"
+                          "controller = c\r\n"));
+    EXPECT_OK(flags_of("--key-file=/k", "--at-once=3"), &why);
+    EXPECT_TEXT_EQ("key_file = /k\nat_once = 3\n", merged("key-file = /old\nat-once = 1\n"));
+}
+
+TEST(options, a_merge_without_room_says_so)
+{
+    char data[12];
+    struct cas_text out = CAS_TEXT(data);
+    cas_text_clear(&out);
+    EXPECT_OK(flags_of("--site=NYC", "--at-once=3"), &why);
+    EXPECT_ERR(
+        CAS_ERR_TOO_LONG,
+        options_merge(&program, "agent.ini", cas_slice_of(""), &options, is_given, &out, &why));
+    EXPECT_TEXT_EQ("agent.ini: has no room for what was given: at most 11 bytes", why.text);
+}
+
+/* Why: what deletes must be said each time, and never stand in a file. */
+TEST(options, what_is_said_once_stands_in_no_file)
+{
+    struct once_options {
+        bool remove_state;
+    };
+    static const struct options_row once_rows[] = {
+        OPTIONS_ROW(struct once_options, remove_state, ONCE, "off", 0, 1, "delete it too"),
+    };
+    static const struct options_program once = {"once", "", "", "", once_rows, 1};
+    struct once_options values;
+    char flag[] = "--remove-state";
+    char name[] = "once";
+    char *argv[] = {name, flag};
+    EXPECT_OK(options_load(&once, 2, argv, &values, &ask, &why), &why);
+    EXPECT_TRUE(values.remove_state);
+    EXPECT_ERR(CAS_ERR_CONFIG,
+               options_parse(&once, "a.ini", cas_slice_of("remove_state = on\n"), &values, &why));
+    EXPECT_TEXT_EQ("a.ini:1: remove_state: is said on the command line only", why.text);
+    char shown[64];
+    struct cas_text out = CAS_TEXT(shown);
+    cas_text_clear(&out);
+    options_show(&once, &values, &out);
+    EXPECT_TEXT_EQ("", shown);
 }
