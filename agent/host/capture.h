@@ -94,6 +94,9 @@ bool capture_worker_instance(struct cas_slice instance,
                              uint32_t *ret_pid,
                              struct cas_slice *ret_pool);
 
+/* "w3wp_p1234_r5": with ProcessNameFormat set, .NET names its instances so. */
+bool capture_clr_instance(struct cas_slice instance, uint32_t *ret_pid);
+
 struct capture_pdh;
 struct capture_row {
     int64_t time_ms;     /* UTC */
@@ -220,6 +223,24 @@ CAS_CHECK enum cas_err capture_netstat_sum(struct capture_input input,
                                            struct capture_netstat_sum *ret_sum,
                                            struct cas_why *why);
 
+/* The same summing row by row, for tables that were never text: remote may be the address's bytes,
+ * as long as equal peers have equal bytes; they are borrowed until the end, and by the sum's peer.
+ * CAS_ERR_TOO_MANY above CAPTURE_SOCKETS rows, CAS_ERR_NOMEM. */
+struct capture_summing;
+CAS_CHECK enum cas_err capture_summing_open(struct capture_ports ports,
+                                            uint32_t leave_out_pid,
+                                            struct capture_summing **ret_summing,
+                                            struct cas_why *why);
+CAS_CHECK enum cas_err capture_summing_add(struct capture_summing *summing,
+                                           const struct capture_socket *socket,
+                                           struct cas_why *why);
+/* Once, at the end. */
+CAS_CHECK enum cas_err capture_summing_end(struct capture_summing *summing,
+                                           struct capture_netstat_sum *ret_sum,
+                                           struct cas_why *why);
+void capture_summing_free(struct capture_summing *summing);
+CAS_AUTO_DEFINE(capture_summing);
+
 /* ---- event XML of wevtutil, Event Viewer, Get-WinEvent, libevtx
  * ------------------------------------------ */
 
@@ -321,6 +342,15 @@ CAS_CHECK enum cas_err capture_appcmd_next(struct capture_appcmd *appcmd,
                                            struct capture_item *ret_item,
                                            struct cas_why *why);
 
+struct capture_stranded {
+    size_t request_n;  /* of all requests listed */
+    size_t stranded_n; /* ActiveSync requests older than the longest heartbeat, 59 min */
+    size_t refused_n;  /* lines that could not be read */
+    size_t error_n;    /* ERROR lines */
+    char words[128];   /* of the first error, else of the first refusal */
+};
+void capture_appcmd_stranded(struct capture_input input, struct capture_stranded *ret_stranded);
+
 struct capture_settings {
 #define SETTING(member, kind, path) \
     bool has_##member;              \
@@ -365,6 +395,9 @@ CAS_CHECK enum cas_err capture_build_parse(struct cas_slice text,
                                            struct cas_why *why);
 void capture_build_text(const struct capture_build *build,
                         struct cas_text *text); /* 15.1.2507.39 */
+
+/* "Exchange 2016"; NULL for a version that is none of them. */
+const char *capture_product(const struct capture_build *build);
 
 /* Every Exchange version in a text, in order. */
 struct capture_builds {

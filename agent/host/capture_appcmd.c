@@ -559,3 +559,42 @@ capture_appcmd_answer(struct capture_input input, const char *pool, char *ret_wo
     }
     return is_done ? CAPTURE_ANSWER_DONE : CAPTURE_ANSWER_UNKNOWN;
 }
+
+/* ---- stranded requests ---- */
+
+static bool is_activesync(struct cas_slice url)
+{
+    static const char path[] = "/Microsoft-Server-ActiveSync";
+    struct cas_slice head = {.data = url.data, .size = sizeof path - 1};
+    return url.size >= sizeof path - 1 && capture_same(head, path);
+}
+
+void capture_appcmd_stranded(struct capture_input input, struct capture_stranded *ret_stranded)
+{
+    const int64_t heartbeat_most_ms = 3540000; /* the longest Ping a device may ask for */
+    struct capture_stranded sum = {.request_n = 0};
+    struct cas_text words = CAS_TEXT(sum.words);
+    struct capture_appcmd appcmd;
+    capture_appcmd_init(&appcmd, input);
+    for (;;) {
+        struct capture_item item;
+        struct cas_why refused = {""};
+        enum cas_err err = capture_appcmd_next(&appcmd, &item, &refused);
+        if (err == CAS_ERR_NOT_FOUND)
+            break;
+        if (err != CAS_OK) {
+            if (sum.refused_n++ == 0 && sum.error_n == 0)
+                cas_text_add(&words, "%s", refused.text);
+        } else if (item.kind == CAPTURE_ITEM_ERROR) {
+            if (sum.error_n++ == 0) {
+                cas_text_clear(&words);
+                cas_text_add(&words, "%.*s", (int)item.value.size, item.value.data);
+            }
+        } else if (item.kind == CAPTURE_ITEM_REQUEST) {
+            sum.request_n++;
+            bool is_stranded = is_activesync(item.url) && item.age_ms > heartbeat_most_ms;
+            sum.stranded_n += is_stranded ? 1 : 0;
+        }
+    }
+    *ret_stranded = sum;
+}

@@ -135,6 +135,16 @@ void capture_build_text(const struct capture_build *build, struct cas_text *text
                  build->part[3]);
 }
 
+const char *capture_product(const struct capture_build *build)
+{
+    static const char *const products[] = {"Exchange 2013", "Exchange 2016", "Exchange 2019"};
+    const uint32_t first_of_se = 2562; /* third part of 15.2 */
+    if (build->part[0] != MAJOR || build->part[1] >= CAS_COUNT(products))
+        return NULL;
+    bool is_se = build->part[1] == MINOR_MOST && build->part[2] >= first_of_se;
+    return is_se ? "Exchange SE" : products[build->part[1]];
+}
+
 void capture_builds_init(struct capture_builds *builds, struct capture_input input)
 {
     *builds = (struct capture_builds){.is_line = false};

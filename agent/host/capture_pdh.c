@@ -690,8 +690,7 @@ group_value(const struct pdh_group *group, const struct capture_row *row, enum c
     return group->column[kind] > 0 ? row->value[group->column[kind] - 1] : (double)NAN;
 }
 
-/* "w3wp_p1234_r5": with ProcessNameFormat set, .NET names instances so. */
-static bool pid_in_name(struct cas_slice instance, double *ret_pid)
+bool capture_clr_instance(struct cas_slice instance, uint32_t *ret_pid)
 {
     struct cas_slice head;
     struct cas_slice run;
@@ -705,7 +704,7 @@ static bool pid_in_name(struct cas_slice instance, double *ret_pid)
     pid.size -= 1;
     if (!capture_digits(pid, UINT32_MAX, &number))
         return false;
-    *ret_pid = (double)number;
+    *ret_pid = (uint32_t)number;
     return true;
 }
 
@@ -713,8 +712,10 @@ static double group_pid(const struct pdh_group *group, const struct capture_row 
 {
     enum capture_counter kind = group->class == GROUP_CLR ? CAPTURE_CLR_PID : CAPTURE_PROCESS_PID;
     double pid = group_value(group, row, kind);
-    if (!cas_is_number(pid) && group->class == GROUP_CLR)
-        (void)pid_in_name(group->instance, &pid);
+    uint32_t named = 0;
+    if (!cas_is_number(pid) && group->class == GROUP_CLR &&
+        capture_clr_instance(group->instance, &named))
+        return (double)named;
     return pid;
 }
 

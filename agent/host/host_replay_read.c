@@ -4,7 +4,6 @@
 #include <string.h>
 
 enum {
-    HEARTBEAT_MOST_MS = 3540000, /* the longest Ping a device may ask for */
     MBYTE = 1048576
 };
 
@@ -291,13 +290,6 @@ static void read_close_wait(const struct reading_now *at, struct host_reading *r
     know(reading, (double)count);
 }
 
-static bool is_activesync(struct cas_slice url)
-{
-    static const char path[] = "/Microsoft-Server-ActiveSync";
-    struct cas_slice head = {.data = url.data, .size = sizeof path - 1};
-    return url.size >= sizeof path - 1 && capture_same(head, path);
-}
-
 static void read_stranded(const struct reading_now *at, struct host_reading *reading)
 {
     const struct replay_file *file = &at->replay->appcmd;
@@ -305,26 +297,15 @@ static void read_stranded(const struct reading_now *at, struct host_reading *rea
         say(reading, file->reason);
         return;
     }
-    struct capture_appcmd appcmd;
-    capture_appcmd_init(&appcmd,
-                        (struct capture_input){.file = "appcmd.txt",
-                                               .bytes = {.data = file->text, .size = file->size}});
-    size_t request_n = 0;
-    size_t stranded_n = 0;
-    for (;;) {
-        struct capture_item item;
-        enum cas_err err = capture_appcmd_next(&appcmd, &item, NULL);
-        if (err == CAS_ERR_NOT_FOUND)
-            break;
-        if (err != CAS_OK || item.kind != CAPTURE_ITEM_REQUEST)
-            continue;
-        request_n++;
-        stranded_n += is_activesync(item.url) && item.age_ms > HEARTBEAT_MOST_MS ? 1 : 0;
-    }
-    if (request_n == 0)
+    struct capture_stranded stranded;
+    capture_appcmd_stranded(
+        (struct capture_input){.file = "appcmd.txt",
+                               .bytes = {.data = file->text, .size = file->size}},
+        &stranded);
+    if (stranded.request_n == 0)
         say(reading, "appcmd.txt holds no list of requests");
     else
-        know(reading, (double)stranded_n);
+        know(reading, (double)stranded.stranded_n);
 }
 
 static void read_age(const struct reading_now *at, struct host_reading *reading)
@@ -439,7 +420,6 @@ static void add_fact(struct fact_list *list, const char *key, const char *value,
 
 static void add_exchange(const struct host_replay *replay, struct fact_list *list)
 {
-    static const char *products[] = {"Exchange 2013", "Exchange 2016", "Exchange 2019"};
     const struct capture_exchange *exchange = &replay->exchange;
     const char *reason = replay->exsetup.reason;
     if (reason[0] == '\0' && !exchange->has_file)
@@ -454,11 +434,10 @@ static void add_exchange(const struct host_replay *replay, struct fact_list *lis
     cas_text_clear(&text);
     capture_build_text(&exchange->file, &text);
     add_fact(list, "exchange.build", build, "");
-    bool is_se = exchange->file.part[1] == 2 && exchange->file.part[2] >= 2562;
     add_fact(list,
              "exchange.product",
-             is_se ? "Exchange SE" : products[exchange->file.part[1]],
-             "");
+             capture_product(&exchange->file),
+             "no product has this version");
 }
 
 static void add_ports(const struct host_replay *replay, struct fact_list *list)
