@@ -11,7 +11,8 @@ enum {
     LOOK_ACTING_MS = 1000,   /* while a command is in hand */
     HEARTBEAT_GAP_MS = 1000, /* between heartbeats that no TICK asked for */
     REPORT_SPREAD_MS = 5000, /* a farm that comes back together does not report together */
-    WRITABLE_MS = 60000,     /* between checks of the ledger's reserve */
+    WRITABLE_MS = 300000, /* between checks of the ledger's reserve; sooner when the outbox fails */
+    WRITABLE_OLD_MS = 60000, /* a check older than this does not answer for a new command */
     WRITABLE_BAD_MS = 5000,  /* while it is missing */
     SILENT_MS = 4 * TICK_MS, /* no TICK for so long: HELLO again */
     NACK_GAP_MS = 1000,
@@ -78,25 +79,32 @@ static bool text_put(char *text, struct cas_slice *ret_slice)
 
 struct look {
     uint64_t head;
-    struct record_tail tail[WIRE_TAIL];
-    size_t tail_n;
     struct host_pool pool;
 };
+
+/* The tail changes with the head alone, and the head with commands alone: it is read once. */
+static void tail_look(struct agent *agent, uint64_t head)
+{
+    struct ledger_row row[WIRE_TAIL];
+    size_t row_n = 0;
+    if (agent->has_tail && agent->tail_head == head)
+        return;
+    agent->has_tail = ledger_tail(agent->ledger, row, WIRE_TAIL, &row_n) == CAS_OK;
+    agent->tail_head = head;
+    agent->tail_n = agent->has_tail ? row_n : 0;
+    for (size_t i = 0; i < agent->tail_n; i++) {
+        memcpy(agent->tail[i].cmd_id, row[i].cmd_id, CAS_ID_BYTES);
+        agent->tail[i].state = row[i].state;
+        agent->tail[i].seq = row[i].seq;
+    }
+}
 
 /* The journal first, the probe after: what the probe saw is then not older than the position told
  * with it, which is what makes it a proof. */
 static void look(struct agent *agent, struct look *ret_look)
 {
-    struct ledger_row row[WIRE_TAIL];
     ret_look->head = ledger_head(agent->ledger);
-    ret_look->tail_n = 0;
-    if (ledger_tail(agent->ledger, row, WIRE_TAIL, &ret_look->tail_n) != CAS_OK)
-        ret_look->tail_n = 0;
-    for (size_t i = 0; i < ret_look->tail_n; i++) {
-        memcpy(ret_look->tail[i].cmd_id, row[i].cmd_id, CAS_ID_BYTES);
-        ret_look->tail[i].state = row[i].state;
-        ret_look->tail[i].seq = row[i].seq;
-    }
+    tail_look(agent, ret_look->head);
     struct host_pool *pool = &ret_look->pool;
     struct cas_why why = {.text = ""};
     struct host *host = agent->host;
@@ -123,8 +131,8 @@ static void heartbeat_send(struct agent *agent, struct look *seen)
     hb->echo = agent->echo;
     hb->epoch = agent->echo_epoch;
     hb->journal_head = seen->head;
-    hb->tail = seen->tail;
-    hb->tail_n = seen->tail_n;
+    hb->tail = agent->tail;
+    hb->tail_n = agent->tail_n;
     hb->health = pool->health;
     hb->has_health_reason =
         pool->health != HEALTH_GOOD && text_put(pool->reason, &hb->health_reason);
@@ -320,6 +328,7 @@ enum cas_err agent_open(const struct agent_settings *settings,
         agent->bookmark[0] = '\0';
     agent->is_writable = true;
     agent->writable_ms = now.mono_ms;
+    agent->settled_ms = now.mono_ms;
     agent->look_ms = now.mono_ms;
     agent->heartbeat_ms = now.mono_ms - HEARTBEAT_GAP_MS;
     agent->nack_ms = now.mono_ms - NACK_GAP_MS;
@@ -439,6 +448,36 @@ static void on_ack(struct agent *agent, const struct message_ack *ack)
         agent->is_in_flight = false;
 }
 
+static void writable_check(struct agent *agent)
+{
+    if (agent->now.mono_ms < agent->writable_ms)
+        return;
+    agent->checked_ms = agent->now.mono_ms;
+    struct cas_why why = {.text = ""};
+    bool is_writable = ledger_is_writable(agent->ledger, &why);
+    if (is_writable != agent->is_writable) {
+        agent->is_heartbeat_due = true;
+        if (is_writable)
+            log_event(EVENT_DISK_BACK, "the journal can be written again");
+        else
+            log_event(EVENT_JOURNAL_FAILED, "%s", why.text);
+    }
+    agent->is_writable = is_writable;
+    agent->writable_ms = agent->now.mono_ms + (is_writable ? WRITABLE_MS : WRITABLE_BAD_MS);
+}
+
+/* Told before the CLAIM: so the controller holds the command, where it would else hear it fail. */
+static void writable_recheck(struct agent *agent)
+{
+    if (agent->now.mono_ms - agent->checked_ms < WRITABLE_OLD_MS)
+        return;
+    bool was_writable = agent->is_writable;
+    agent->writable_ms = agent->now.mono_ms;
+    writable_check(agent);
+    if (agent->is_writable != was_writable)
+        heartbeat(agent);
+}
+
 static void on_message(struct agent *agent, const struct message *message)
 {
     switch (message->type) {
@@ -449,6 +488,7 @@ static void on_message(struct agent *agent, const struct message *message)
         on_ack(agent, &message->as.ack);
         return;
     case MESSAGE_offer:
+        writable_recheck(agent);
         verb_on_offer(agent->desk, &message->as.offer, agent->now);
         return;
     case MESSAGE_grant:
@@ -495,23 +535,6 @@ void agent_on_frame(struct agent *agent, struct cas_slice frame, struct cas_now 
 }
 
 /* ---- the tick ---- */
-
-static void writable_check(struct agent *agent)
-{
-    if (agent->now.mono_ms < agent->writable_ms)
-        return;
-    struct cas_why why = {.text = ""};
-    bool is_writable = ledger_is_writable(agent->ledger, &why);
-    if (is_writable != agent->is_writable) {
-        agent->is_heartbeat_due = true;
-        if (is_writable)
-            log_event(EVENT_DISK_BACK, "the journal can be written again");
-        else
-            log_event(EVENT_JOURNAL_FAILED, "%s", why.text);
-    }
-    agent->is_writable = is_writable;
-    agent->writable_ms = agent->now.mono_ms + (is_writable ? WRITABLE_MS : WRITABLE_BAD_MS);
-}
 
 static void clock_check(struct agent *agent)
 {

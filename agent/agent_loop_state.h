@@ -43,6 +43,10 @@ struct agent {
     bool is_skewed;
 
     /* heartbeats */
+    struct record_tail tail[WIRE_TAIL]; /* the journal's, as of tail_head */
+    size_t tail_n;
+    uint64_t tail_head;
+    bool has_tail;
     int64_t look_ms;
     int64_t heartbeat_ms; /* last one */
     bool is_heartbeat_due;
@@ -57,8 +61,12 @@ struct agent {
     /* the disk */
     bool is_writable;
     int64_t writable_ms; /* next check */
+    int64_t checked_ms;  /* last one */
     bool is_outbox_failing;
-    bool is_sink_spoilt;   /* a write of this collection failed */
+    int64_t settled_ms;    /* last commit that waited for the disk */
+    bool is_settling;      /* the sink's next commit waits for it */
+    bool is_sink_open;     /* it has begun a transaction */
+    bool is_sink_spoilt;   /* a write of it failed */
     uint64_t samples_lost; /* not yet told */
     int64_t clock_offset_ms;
 
@@ -69,7 +77,7 @@ struct agent {
 /* agent_loop.c */
 void agent_send_message(struct agent *agent, const struct message *message);
 
-/* agent_report.c: SYMPTOM_DUE_... into the outbox, in one commit. */
+/* agent_report.c: SYMPTOM_DUE_... into the outbox, samples in one commit, the rest in another. */
 void agent_collect(struct agent *agent, unsigned due);
 /* The next report; agent_report_at_ms: the instant it may go, INT64_MAX when nothing waits or
  * nobody listens. */

@@ -6,7 +6,11 @@
 enum {
     REPORT_GAP_MS = 100,    /* between reports of a backlog: well below PEER_RATE_PER_S */
     REPORT_WAIT_MS = 10000, /* for its ACK, then it is sent again */
-    EVENTS_ROUNDS = 4       /* of HOST_EVENTS, in one tick */
+    EVENTS_ROUNDS = 4,      /* of HOST_EVENTS, in one tick */
+    /* What a loss of power may cost of the samples, below SAMPLE_MS: at the usual pace nothing,
+     * each commit waits for the disk; an agent that samples each second waits once for ten of them.
+     */
+    SETTLE_MS = 10000
 };
 
 /* ---- samples, events, facts ---- */
@@ -16,9 +20,27 @@ sink(void *context, enum entry_kind kind, int64_t at_ms, struct cas_slice body, 
 {
     struct agent *agent = context;
     uint64_t seq = 0;
-    enum cas_err err = outbox_add(agent->outbox, kind, at_ms, body, &seq, why);
+    enum cas_err err = CAS_OK;
+    if (!agent->is_sink_open)
+        err = agent->is_settling ? outbox_begin(agent->outbox, why)
+                                 : outbox_begin_unsynced(agent->outbox, why);
+    agent->is_sink_open = agent->is_sink_open || err == CAS_OK;
+    if (err == CAS_OK)
+        err = outbox_add(agent->outbox, kind, at_ms, body, &seq, why);
     agent->is_sink_spoilt = agent->is_sink_spoilt || err != CAS_OK;
     return err;
+}
+
+/* Commits what the sink took, if anything: an empty transaction is never begun. */
+static enum cas_err sink_end(struct agent *agent, enum cas_err err, struct cas_why *why)
+{
+    if (!agent->is_sink_open)
+        return err;
+    agent->is_sink_open = false;
+    enum cas_err done = outbox_commit(agent->outbox, err == CAS_OK ? why : NULL);
+    if (done == CAS_OK && agent->is_settling)
+        agent->settled_ms = agent->now.mono_ms;
+    return err == CAS_OK ? done : err;
 }
 
 /* A full disk is told once, and what it cost when it is over. */
@@ -77,55 +99,71 @@ events_collect(struct agent *agent, char bookmark[REASON_BYTES], struct cas_why 
     return CAS_OK;
 }
 
-/* Everything due goes into one commit; the bookmark follows it, so that a crash between the two
- * tells events twice rather than never. */
+static enum cas_err sample_collect(struct agent *agent, unsigned due, struct cas_why *why)
+{
+    enum cas_err err = CAS_OK;
+    bool is_read = false;
+    size_t n = 0;
+    /* What tells of a loss is no sample: it is there for good when the count begins anew. */
+    agent->is_settling =
+        agent->samples_lost > 0 || agent->now.mono_ms - agent->settled_ms >= SETTLE_MS;
+    if (agent->samples_lost > 0)
+        err = loss_tell(agent, why);
+    if (err == CAS_OK && (due & SYMPTOM_DUE_SAMPLE) != 0)
+        err =
+            symptom_sample(agent->host, agent->now, agent->pool[0], sink, agent, &is_read, &n, why);
+    return sink_end(agent, err, why);
+}
+
+/* On the disk when it returns: the bookmark, and what was told of the facts, go past these. */
+static enum cas_err
+rest_collect(struct agent *agent, unsigned due, char bookmark[REASON_BYTES], struct cas_why *why)
+{
+    enum cas_err err = CAS_OK;
+    size_t n = 0;
+    agent->is_settling = true;
+    if ((due & SYMPTOM_DUE_FACTS) != 0)
+        err = host_err(agent,
+                       symptom_facts(agent->host, agent->now, &agent->facts, sink, agent, &n, why));
+    if (err == CAS_OK && (due & SYMPTOM_DUE_EVENTS) != 0)
+        err = events_collect(agent, bookmark, why);
+    err = sink_end(agent, err, why);
+    if (err != CAS_OK)
+        memset(&agent->facts, 0, sizeof agent->facts);
+    return err;
+}
+
+/* The bookmark follows the commit of its events, so that a crash between the two tells events twice
+ * rather than never. */
 void agent_collect(struct agent *agent, unsigned due)
 {
     struct cas_why why = {.text = ""};
     char bookmark[REASON_BYTES];
     memcpy(bookmark, agent->bookmark, sizeof bookmark);
     uint64_t high = outbox_high(agent->outbox);
-    bool is_read = false;
-    size_t n = 0;
+    uint64_t lost = agent->samples_lost;
     agent->is_sink_spoilt = false;
-    enum cas_err err = outbox_begin(agent->outbox, &why);
-    if (err == CAS_OK && agent->samples_lost > 0)
-        err = loss_tell(agent, &why);
-    if (err == CAS_OK && (due & SYMPTOM_DUE_SAMPLE) != 0)
-        err = symptom_sample(agent->host,
-                             agent->now,
-                             agent->pool[0],
-                             sink,
-                             agent,
-                             &is_read,
-                             &n,
-                             &why);
-    if (err == CAS_OK && (due & SYMPTOM_DUE_FACTS) != 0)
-        err =
-            host_err(agent,
-                     symptom_facts(agent->host, agent->now, &agent->facts, sink, agent, &n, &why));
-    if (err == CAS_OK && (due & SYMPTOM_DUE_EVENTS) != 0)
-        err = events_collect(agent, bookmark, &why);
+    enum cas_err err = sample_collect(agent, due, &why);
+    bool is_kept = err == CAS_OK;
+    if (is_kept)
+        err = rest_collect(agent, due, bookmark, &why);
     bool is_empty = outbox_high(agent->outbox) == high;
-    enum cas_err done = outbox_commit(agent->outbox, err == CAS_OK ? &why : NULL);
-    err = err == CAS_OK ? done : err;
     symptom_plan_done(&agent->plan, due, agent->now);
+    if (is_kept) {
+        agent->samples_lost = 0;
+    } else if ((due & SYMPTOM_DUE_SAMPLE) != 0) {
+        agent->samples_lost++;
+        agent->counts.samples_dropped++;
+    }
     if (err != CAS_OK) {
-        memset(&agent->facts, 0, sizeof agent->facts);
-        agent->samples_lost += (due & SYMPTOM_DUE_SAMPLE) != 0 ? 1 : 0;
-        agent->counts.samples_dropped += (due & SYMPTOM_DUE_SAMPLE) != 0 ? 1 : 0;
         outbox_failed(agent, err, &why);
         return;
     }
     if (agent->is_outbox_failing && !is_empty) {
-        log_event(EVENT_DISK_BACK,
-                  "%llu samples were lost",
-                  (unsigned long long)agent->samples_lost);
+        log_event(EVENT_DISK_BACK, "%llu samples were lost", (unsigned long long)lost);
         agent->is_outbox_failing = false;
         agent->writable_ms = agent->now.mono_ms;
     }
-    if (!is_empty)
-        agent->samples_lost = 0;
     if (strcmp(bookmark, agent->bookmark) != 0) {
         memcpy(agent->bookmark, bookmark, sizeof bookmark);
         if (!is_empty && ledger_note_set(agent->ledger, AGENT_BOOKMARK, bookmark, &why) != CAS_OK)

@@ -117,6 +117,29 @@ enum cas_err journal_db_fold(struct sqlite3 *db, struct cas_why *why)
     return result == SQLITE_OK ? CAS_OK : journal_db_fail(db, result, "fold the log back", why);
 }
 
+enum cas_err journal_db_set_durable(struct sqlite3 *db, bool is_durable, struct cas_why *why)
+{
+    return journal_db_exec(db,
+                           is_durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
+                           why);
+}
+
+enum cas_err journal_db_sync(struct sqlite3 *db, struct cas_why *why)
+{
+    struct sqlite3_file *log = NULL;
+    int result = sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (result == SQLITE_OK && log != NULL && log->pMethods != NULL) /* none: a file in memory */
+        result = log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+    if (result == SQLITE_OK)
+        return CAS_OK;
+    const char *path = sqlite3_db_filename(db, "main");
+    return cas_fail(why,
+                    err_of(result),
+                    "%s: its log cannot be brought to the disk: %s",
+                    path == NULL ? "journal" : path,
+                    sqlite3_errstr(result));
+}
+
 /* The exclusive lock is asked for before the log is first used, so that no shared index file is
  * made: on a full disk a mapped file would end the program. */
 static enum cas_err

@@ -1,8 +1,8 @@
 /* journal_db.h - how do ledger and outbox keep rows on disk, safely and small?
  *
- * One SQLite file: WAL, synchronous=FULL, one connection that locks the file for itself (a second
- * agent is refused), no memory map, a page cache of a few dozen pages. Inside the journal wing
- * only. */
+ * One SQLite file: WAL, synchronous=FULL unless journal_db_set_durable says otherwise, one
+ * connection that locks the file for itself (a second agent is refused), no memory map, a page
+ * cache of a few dozen pages. Inside the journal wing only. */
 #ifndef AGENT_JOURNAL_JOURNAL_DB_H
 #define AGENT_JOURNAL_JOURNAL_DB_H
 
@@ -46,6 +46,14 @@ journal_db_number(struct sqlite3 *db, const char *sql, int64_t *ret_value, struc
 void journal_db_undo(struct sqlite3 *db);
 /* Folds the log back into the file: the next write goes over the log's beginning. */
 CAS_CHECK enum cas_err journal_db_fold(struct sqlite3 *db, struct cas_why *why);
+/* Whether a commit waits until the disk has it, as it does after journal_db_open. One that does not
+ * wait is the kernel's: the end of the program takes nothing, a loss of power maybe the last
+ * commits, back to the last that waited, never one from the middle (each page in the log is checked
+ * by a sum over all before it). Not within a transaction. */
+CAS_CHECK enum cas_err
+journal_db_set_durable(struct sqlite3 *db, bool is_durable, struct cas_why *why);
+/* Waits until the disk has every commit so far. Needs no room. */
+CAS_CHECK enum cas_err journal_db_sync(struct sqlite3 *db, struct cas_why *why);
 /* SQLite's result as an error of ours, with its words. */
 enum cas_err journal_db_fail(struct sqlite3 *db, int result, const char *what, struct cas_why *why);
 

@@ -47,6 +47,8 @@ enum statement {
     SUM_UPTO,
     HIGH,
     RENEW,
+    BEGIN,
+    COMMIT,
     STATEMENT_N
 };
 #define ROW "seq, class, kind, at_ms, cost, body"
@@ -61,6 +63,8 @@ static const char *const sql_of[STATEMENT_N] = {
     [SUM_UPTO] = "SELECT ifnull(sum(cost), 0) FROM entry WHERE seq <= ?1",
     [HIGH] = "UPDATE number SET value = ?1 WHERE name = 'high'",
     [RENEW] = "UPDATE spool SET id = randomblob(16)",
+    [BEGIN] = "BEGIN IMMEDIATE",
+    [COMMIT] = "COMMIT",
 };
 
 /* What a roll-back must restore. */
@@ -77,6 +81,9 @@ struct outbox {
     struct outbox_state now;
     struct outbox_state before; /* the transaction */
     uint64_t handed;            /* highest given out by outbox_read since the start */
+    int change_n;               /* of the connection, before the transaction */
+    bool is_durable;            /* a commit waits for the disk */
+    bool is_behind;             /* the disk may not have the last commits */
     bool is_open;               /* between outbox_begin and outbox_commit */
     bool is_spoilt;             /* and something in it failed: it was undone */
 };
@@ -189,6 +196,8 @@ outbox_open(const char *path, int64_t cap_bytes, struct outbox **ret_outbox, str
     if (outbox == NULL)
         return cas_fail(why, CAS_ERR_NOMEM, "%s: no memory", path);
     outbox->cap_bytes = cap_bytes;
+    outbox->is_durable = true;
+    outbox->is_behind = true; /* by what the run before committed and did not wait for */
     enum cas_err err = cas_arena_open(SCRATCH_BYTES, &outbox->scratch);
     if (err != CAS_OK)
         return cas_fail(why, err, "%s: no memory", path);
@@ -249,10 +258,17 @@ int64_t outbox_used(const struct outbox *outbox)
 
 /* ---- transactions ---- */
 
-static enum cas_err begin(struct outbox *outbox, struct cas_why *why)
+static enum cas_err begin(struct outbox *outbox, bool is_durable, struct cas_why *why)
 {
+    if (outbox->is_durable != is_durable) {
+        enum cas_err err = journal_db_set_durable(outbox->db, is_durable, why);
+        if (err != CAS_OK)
+            return err;
+        outbox->is_durable = is_durable;
+    }
     outbox->before = outbox->now;
-    return journal_db_exec(outbox->db, "BEGIN IMMEDIATE", why);
+    outbox->change_n = sqlite3_total_changes(outbox->db);
+    return journal_db_run(outbox->stmt[BEGIN], why);
 }
 
 /* Ends a transaction by what came of it. */
@@ -262,22 +278,35 @@ static enum cas_err end(struct outbox *outbox, enum cas_err err, struct cas_why 
     if (err == CAS_OK && passed != CAS_OK)
         err = cas_fail(why, passed, "outbox: COMMIT: %s", cas_err_words(passed));
     if (err == CAS_OK)
-        err = journal_db_exec(outbox->db, "COMMIT", why);
+        err = journal_db_run(outbox->stmt[COMMIT], why);
     if (err != CAS_OK) {
         journal_db_undo(outbox->db);
         outbox->now = outbox->before;
+    } else if (sqlite3_total_changes(outbox->db) != outbox->change_n) {
+        /* One that waits brings all before it along; an empty one writes and waits for nothing. */
+        outbox->is_behind = !outbox->is_durable;
     }
+    return err;
+}
+
+static enum cas_err open_as(struct outbox *outbox, bool is_durable, struct cas_why *why)
+{
+    if (outbox->is_open)
+        return cas_fail(why, CAS_ERR_BUG, "outbox: a transaction within one");
+    enum cas_err err = begin(outbox, is_durable, why);
+    outbox->is_open = err == CAS_OK;
+    outbox->is_spoilt = false;
     return err;
 }
 
 enum cas_err outbox_begin(struct outbox *outbox, struct cas_why *why)
 {
-    if (outbox->is_open)
-        return cas_fail(why, CAS_ERR_BUG, "outbox: a transaction within one");
-    enum cas_err err = begin(outbox, why);
-    outbox->is_open = err == CAS_OK;
-    outbox->is_spoilt = false;
-    return err;
+    return open_as(outbox, true, why);
+}
+
+enum cas_err outbox_begin_unsynced(struct outbox *outbox, struct cas_why *why)
+{
+    return open_as(outbox, false, why);
 }
 
 enum cas_err outbox_commit(struct outbox *outbox, struct cas_why *why)
@@ -414,7 +443,7 @@ enum cas_err outbox_add(struct outbox *outbox,
                         (int)WIRE_BODY_BYTES);
     if (outbox->is_open && outbox->is_spoilt)
         return cas_fail(why, CAS_ERR_IO, "outbox: an earlier write of this transaction failed");
-    enum cas_err err = outbox->is_open ? CAS_OK : begin(outbox, why);
+    enum cas_err err = outbox->is_open ? CAS_OK : begin(outbox, true, why);
     if (err != CAS_OK)
         return err;
     struct row row = {.seq = outbox->now.high + 1,
@@ -464,6 +493,21 @@ static enum cas_err entry_take(struct sqlite3_stmt *stmt,
     return CAS_OK;
 }
 
+/* Before a record is handed out. A position whose record a loss of power takes is given again: had
+ * the controller seen it, it would take the new record for the old one and acknowledge it unread.
+ */
+static enum cas_err settle(struct outbox *outbox, struct cas_why *why)
+{
+    if (!outbox->is_behind)
+        return CAS_OK;
+    enum cas_err err = CAS_FAILPOINT("outbox.sync");
+    if (err != CAS_OK)
+        return cas_fail(why, err, "outbox: SYNC: %s", cas_err_words(err));
+    err = journal_db_sync(outbox->db, why);
+    outbox->is_behind = err != CAS_OK;
+    return err;
+}
+
 enum cas_err outbox_read(struct outbox *outbox,
                          uint64_t after_seq,
                          struct cas_arena *arena,
@@ -474,13 +518,15 @@ enum cas_err outbox_read(struct outbox *outbox,
     struct record_entry *entry = cas_arena_take(arena, WIRE_REPORT_RECORDS, sizeof *entry);
     if (entry == NULL)
         return cas_fail(why, CAS_ERR_NOMEM, "outbox: no memory for a report");
+    if (outbox->is_open)
+        return cas_fail(why, CAS_ERR_BUG, "outbox: reading within a transaction");
     struct sqlite3_stmt *stmt = outbox->stmt[READ];
     (void)sqlite3_bind_int64(stmt, 1, (int64_t)after_seq);
     (void)sqlite3_bind_int64(stmt, 2, WIRE_REPORT_RECORDS);
     size_t entry_n = 0;
     size_t bytes = 0;
     bool is_row = true;
-    enum cas_err err = CAS_OK;
+    enum cas_err err = settle(outbox, why);
     while (err == CAS_OK && entry_n < WIRE_REPORT_RECORDS) {
         err = journal_db_step(stmt, &is_row, why);
         if (err != CAS_OK || !is_row ||
@@ -542,7 +588,9 @@ enum cas_err outbox_drop_upto(struct outbox *outbox, uint64_t seq, struct cas_wh
         return CAS_OK;
     if (outbox->is_open)
         return cas_fail(why, CAS_ERR_BUG, "outbox: dropping within a transaction");
-    enum cas_err err = begin(outbox, why);
+    /* Not waited for: what comes back after a loss of power is sent again and known there, and its
+     * positions were on the disk before they were handed out. */
+    enum cas_err err = begin(outbox, false, why);
     if (err != CAS_OK)
         return err;
     struct sqlite3_stmt *sum = outbox->stmt[SUM_UPTO];
@@ -570,7 +618,7 @@ enum cas_err outbox_renew(struct outbox *outbox, struct cas_why *why)
 {
     if (outbox->is_open)
         return cas_fail(why, CAS_ERR_BUG, "outbox: a new id within a transaction");
-    enum cas_err err = begin(outbox, why);
+    enum cas_err err = begin(outbox, true, why);
     if (err == CAS_OK)
         err = end(outbox, journal_db_run(outbox->stmt[RENEW], why), why);
     if (err == CAS_OK)

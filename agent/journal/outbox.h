@@ -33,17 +33,23 @@ CAS_CHECK enum cas_err outbox_add(struct outbox *outbox,
                                   uint64_t *ret_seq,
                                   struct cas_why *why);
 CAS_CHECK enum cas_err outbox_begin(struct outbox *outbox, struct cas_why *why);
+/* As outbox_begin, but the commit does not wait for the disk: it survives the end of the program,
+ * and a loss of power once anything later was committed the other way or read. What is lost are
+ * then the newest records, none of which was handed out: their positions may be given again. */
+CAS_CHECK enum cas_err outbox_begin_unsynced(struct outbox *outbox, struct cas_why *why);
 CAS_CHECK enum cas_err outbox_commit(struct outbox *outbox, struct cas_why *why);
 /* Entries above after_seq, oldest first, at most WIRE_REPORT_RECORDS and WIRE_REPORT_BYTES of
- * bodies, in the arena. */
+ * bodies, in the arena. They are on the disk by then, or it is an error and none is handed out: a
+ * position the controller has seen is never given to another record, whatever happens here. */
 CAS_CHECK enum cas_err outbox_read(struct outbox *outbox,
                                    uint64_t after_seq,
                                    struct cas_arena *arena,
                                    struct record_entry **ret_entry,
                                    size_t *ret_n,
                                    struct cas_why *why);
-/* Up to seq, but never what outbox_read has not given out since the start. CAS_ERR_RANGE: seq was
- * never written; nothing is dropped. */
+/* Up to seq, but never what outbox_read has not given out since the start. Does not wait for the
+ * disk: after a loss of power they may be here again, and the controller knows them. CAS_ERR_RANGE:
+ * seq was never written; nothing is dropped. */
 CAS_CHECK enum cas_err outbox_drop_upto(struct outbox *outbox, uint64_t seq, struct cas_why *why);
 /* The controller knows positions that were never written here: the file is an older copy of itself,
  * as after a disk was put back. What it holds goes on under a new spool_id, or the positions to
