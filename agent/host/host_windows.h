@@ -53,14 +53,20 @@ windows_sockets(struct scene_socket **ret_row, size_t *ret_n, struct cas_why *wh
 /* ---- host_windows_pdh.c: performance counters by their English names ---- */
 
 struct windows_pdh;
-/* Counters that are not there now are tried again later; each says why in the scene. */
+/* Cheap: nothing is asked of PDH yet. CAS_ERR_NOMEM, CAS_ERR_TOO_LONG the pool's name. */
 CAS_CHECK enum cas_err
 windows_pdh_open(const char *pool, struct windows_pdh **ret_pdh, struct cas_why *why);
-/* One collection: every instance of every counter of capture_counters.def in the same sample. */
+/* One collection: every instance of every counter of capture_counters.def in the same sample; within
+ * a second the sample before is read again. Always CAS_OK: a counter without a row, or whose rows
+ * have no value (a rate's first sample), says why in absent. Counters that are not there are tried
+ * again every 10 minutes, and a minute later when the pool's worker has changed. */
 CAS_CHECK enum cas_err windows_pdh_read(struct windows_pdh *pdh,
                                         struct cas_now now,
                                         struct scene_counters *ret_counters,
                                         struct cas_why *why);
+/* Absent counters are tried soon, at most once a minute: what a change of the worker found elsewhere
+ * is told by. */
+void windows_pdh_again(struct windows_pdh *pdh);
 void windows_pdh_free(struct windows_pdh *pdh);
 CAS_AUTO_DEFINE(windows_pdh);
 

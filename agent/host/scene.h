@@ -56,7 +56,7 @@ struct scene_counters {
     struct scene_counter row[SCENE_COUNTERS];
     size_t row_n;
     size_t dropped_n;                              /* beyond SCENE_COUNTERS */
-    struct scene_reason absent[CAPTURE_COUNTER_N]; /* why a counter has no row at all */
+    struct scene_reason absent[CAPTURE_COUNTER_N]; /* why it has no row, or rows without value */
 };
 
 struct scene_exchange {
