@@ -132,6 +132,7 @@ struct scene {
     struct scene_reason no_system;
     const struct scene_states *states;
     struct scene_reason no_states;
+    bool is_drain_ours; /* SCENE_COMPONENT's state under SCENE_REQUESTER is this very agent's */
     struct scene_probe probe[SCENE_PROBES];
     uint64_t probe_seq;
     struct scene_reason no_probe; /* why none of them counts */
@@ -151,6 +152,9 @@ bool scene_fact_add(struct host_fact *fact,
                     const char *key,
                     const char *value,
                     const char *reason);
+
+/* Makes a text fit to be sent: what is no clean UTF-8 becomes '?', byte by byte. */
+void scene_clean(char *text);
 
 /* ---- single findings read ---- */
 
