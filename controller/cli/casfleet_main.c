@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "controller/cli/cli_json.h"
+#include "proto/base/args.h"
 #include "proto/trust/keys.h"
 
 static enum cli_exit exit_of(enum cas_err err)
@@ -147,7 +148,9 @@ int main(int argc, char **argv)
 {
     static struct cli_command command;
     struct cas_why why = {0};
-    enum cas_err err = cli_parse(argc, argv, &command, &why);
+    enum cas_err err = args_utf8(&argc, &argv, &why);
+    if (err == CAS_OK)
+        err = cli_parse(argc, argv, &command, &why);
     if (err != CAS_OK) {
         fprintf(stderr, "casfleet: %s\n", why.text);
         return CLI_USAGE;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "controller/cli/cli.h"
+#include "proto/base/args.h"
 
 struct cli_flag {
     const char *name;
@@ -322,15 +323,18 @@ static enum cas_err load_options(struct cli_command *command,
 {
     static char config[OPTIONS_PATH_BYTES];
     struct cas_text path = CAS_TEXT(config);
-    const char *own = getenv("CASFLEET_CONFIG");
-    const char *home = getenv("HOME");
-    const char *windows = getenv("APPDATA");
-    if (own != NULL)
-        cas_text_add(&path, "%s", own);
-    else if (home != NULL)
-        cas_text_add(&path, "%s/.config/casfleet.conf", home);
-    else if (windows != NULL)
-        cas_text_add(&path, "%s/casfleet/casfleet.conf", windows);
+    static const struct {
+        const char *variable;
+        const char *behind;
+    } places[] = {{"CASFLEET_CONFIG", ""},
+                  {"HOME", "/.config/casfleet.conf"},
+                  {"APPDATA", "/casfleet/casfleet.conf"}}; /* Windows */
+    const char *folder = NULL;
+    for (size_t i = 0; i < CAS_COUNT(places) && folder == NULL; i++) {
+        folder = args_environment(places[i].variable);
+        if (folder != NULL)
+            cas_text_add(&path, "%s%s", folder, places[i].behind);
+    }
     struct options_program program = {.name = "casfleet",
                                       .words = "casfleet",
                                       .usage = "NOUN VERB [TARGET...] [FLAG...]",

@@ -1,15 +1,16 @@
 /* file.h - the few things done with files, each with its error in words. The system's own calls
- * are in file_posix.c (and file_windows.c); nothing else touches descriptors. */
+ * are in file_posix.c and file_windows.c; nothing else touches descriptors. Paths are UTF-8. */
 #ifndef PROTO_BASE_FILE_H
 #define PROTO_BASE_FILE_H
 
 #include <stdint.h>
+#include <stdio.h>
 
 #include "proto/base/cas.h"
 
 enum file_privacy {
     FILE_PUBLIC,
-    FILE_SECRET /* mode 0600 (or 0400), refused when looser */
+    FILE_SECRET /* mode 0600 (or 0400), refused when looser; on Windows the same by its own means */
 };
 
 /* All functions: CAS_ERR_NOT_FOUND, CAS_ERR_DENIED, CAS_ERR_FULL (no space, quota),
@@ -36,6 +37,11 @@ CAS_CHECK enum cas_err file_create(const char *path,
 /* Makes the folder (mode 0700), not its parents; fine when it exists. */
 CAS_CHECK enum cas_err file_folder(const char *path, struct cas_why *why);
 bool file_exists(const char *path);
+
+/* A stream that only appends, made when missing, to close with fclose; others may read the file, and
+ * move or remove it, meanwhile. For text nobody relies on, as a log for people. */
+CAS_CHECK enum cas_err
+file_stream_append(const char *path, FILE **ret_stream, struct cas_why *why);
 
 /* A file of lines that only grows; each append is on disk (fsync) when the call returns CAS_OK, and
  * leaves no trace when it does not. A line feed is added where the line has none; a torn last line

@@ -222,6 +222,15 @@ bool file_exists(const char *path)
     return stat(path, &state) == 0;
 }
 
+enum cas_err file_stream_append(const char *path, FILE **ret_stream, struct cas_why *why)
+{
+    FILE *stream = fopen(path, "ab");
+    if (stream == NULL)
+        return file_fail(why, "open", path);
+    *ret_stream = stream;
+    return CAS_OK;
+}
+
 struct file_log {
     int fd;
     off_t size_bytes;

@@ -81,6 +81,7 @@ enum {
     CAPTURE_PATH_BYTES = 128, /* recycling.periodicRestart.time */
     CAPTURE_PORT_RANGES = 64, /* excluded port ranges */
     FILE_PATH_BYTES = 4096,   /* with its terminating byte */
+    ARGS_VALUE_BYTES = 4096,  /* of the environment that is looked at, likewise */
 
     /* what a server can hold: a number beyond is no measurement */
     SCENE_REQUESTS_MOST = 10000000,

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/base/file.h"
+
 enum {
     LOG_TOKEN =
         1000 /* one line; a gate gains one token a millisecond-thousandth, so one line a second */
@@ -99,10 +101,13 @@ static void write_line(const struct log_event_row *row, struct cas_now now, cons
         log_stage.line(log_stage.arg, row->event, data);
         return;
     }
+    /* In one write: a C library that does not buffer stderr would write byte by byte. */
+    size_t end = strlen(data);
+    data[end++] = '\n';
     FILE *file = log_file != NULL ? log_file : stderr;
-    if ((fprintf(file, "%s\n", data) < 0 || fflush(file) != 0) && file != stderr) {
+    if ((fwrite(data, 1, end, file) != end || fflush(file) != 0) && file != stderr) {
         clearerr(file);
-        (void)fprintf(stderr, "%s\n", data);
+        (void)fwrite(data, 1, end, stderr);
     }
 }
 
@@ -199,9 +204,10 @@ enum cas_err log_open(const char *path, struct cas_why *why)
 {
     FILE *file = NULL;
     if (path != NULL && path[0] != '\0') {
-        file = fopen(path, "ab");
-        if (file == NULL)
-            return cas_fail(why, CAS_ERR_IO, "%s: cannot open the log for appending", path);
+        struct cas_why reason = {.text = ""};
+        enum cas_err err = file_stream_append(path, &file, &reason);
+        if (err != CAS_OK)
+            return cas_fail(why, CAS_ERR_IO, "log: %s", reason.text);
     }
     if (log_file != NULL)
         (void)fclose(log_file);
