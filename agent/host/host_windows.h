@@ -103,7 +103,9 @@ CAS_CHECK enum cas_err windows_state_set(const char *component,
 
 struct windows_tool;
 /* path is full; argument ends with NULL and is quoted as the C runtime takes it apart again. Ends
- * with its job when freed. */
+ * with its job when freed: what it started itself too, but nothing that a service started on its
+ * behalf (worker processes are WAS's children). quote_line's errors, CAS_ERR_NOT_FOUND no such
+ * file, CAS_ERR_NOMEM, CAS_ERR_DENIED, CAS_ERR_IO. */
 CAS_CHECK enum cas_err windows_tool_start(const char *path,
                                           const char *const *argument,
                                           int64_t deadline_ms, /* monotonic instant */
@@ -122,7 +124,14 @@ CAS_CHECK enum cas_err windows_tool_poll(struct windows_tool *tool,
                                          struct cas_why *why);
 void windows_tool_free(struct windows_tool *tool);
 CAS_AUTO_DEFINE(windows_tool);
-/* %windir%\system32\inetsrv\appcmd.exe and its like; CAS_ERR_NOT_FOUND names the path. */
+/* What a tool said, as UTF-8, whatever code page or UTF-16 it wrote in; terminated, caller frees.
+ * CAS_ERR_NOMEM, CAS_ERR_FORMAT, CAS_ERR_TOO_LONG. */
+CAS_CHECK enum cas_err windows_tool_text(struct cas_slice output,
+                                         char **ret_text,
+                                         size_t *ret_size,
+                                         struct cas_why *why);
+/* "inetsrv\\appcmd.exe" as the full path below Windows' system folder, asked of Windows and not of
+ * the environment; CAS_ERR_NOT_FOUND names the path. */
 CAS_CHECK enum cas_err
 windows_system_path(const char *tail, char ret_path[WINDOWS_PATH_BYTES], struct cas_why *why);
 
@@ -156,6 +165,12 @@ CAS_CHECK enum cas_err windows_act_poll(struct windows_act *act,
                                         struct host_act *ret_act,
                                         struct cas_why *why);
 void windows_act_free(struct windows_act *act);
+/* Is ActiveSyncProxy out of service by this very agent? ret_others gets who else holds it, or the
+ * whole server, out of service (or what could not be read), "" nobody. */
+CAS_CHECK enum cas_err windows_is_drained_by_us(const struct scene_states *states,
+                                                bool *ret_is_ours,
+                                                char ret_others[REASON_BYTES],
+                                                struct cas_why *why);
 CAS_AUTO_DEFINE(windows_act);
 
 #endif

@@ -132,7 +132,10 @@ static void error_say(const struct probe_end *end, const char *words, struct cas
             cas_text_add(reason, ", certificate flags 0x%x", (unsigned)end->tls);
         break;
     default:
-        cas_text_add(reason, "error %u%s%s", code, words[0] == '\0' ? "" : ": ", words);
+        if (words[0] == '\0')
+            cas_text_add(reason, "error %u", code);
+        else
+            cas_text_add(reason, "%s", words);
         break;
     }
 }

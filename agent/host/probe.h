@@ -46,7 +46,8 @@ struct probe_end {
     const struct probe_body *body;
 };
 /* Status and body when there is an answer. The reason is empty for 200 with a body that fits, else
- * it says why this is not the page of a healthy server; words: English text of the error, "" none.
+ * it says why this is not the page of a healthy server; words: English text of the error with its
+ * number, "" none.
  */
 void probe_judge(const struct probe_end *end, const char *words, struct scene_probe *ret_probe);
 
