@@ -34,8 +34,7 @@ third_party() {
 stage() {
   rm -rf "$work"
   mkdir -p "$work/files"
-  x86_64-w64-mingw32-strip -o "$work/files/casfleet-agent.exe" "$build/agent/casfleet-agent.exe"
-  x86_64-w64-mingw32-strip -o "$work/files/casfleet.exe" "$build/controller/casfleet.exe"
+  cp "$build/agent/casfleet-agent.exe" "$build/controller/casfleet.exe" "$work/files/"
   sed 's/\r*$/\r/' "$top/LICENSE" >"$work/files/LICENSE.txt"
   sed 's/\r*$/\r/' "$here/agent.sample.ini" >"$work/files/agent.sample.ini"
   third_party | sed 's/\r*$/\r/' >"$work/files/THIRD-PARTY.txt"
