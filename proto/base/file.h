@@ -38,10 +38,9 @@ CAS_CHECK enum cas_err file_create(const char *path,
 CAS_CHECK enum cas_err file_folder(const char *path, struct cas_why *why);
 bool file_exists(const char *path);
 
-/* A stream that only appends, made when missing, to close with fclose; others may read the file, and
- * move or remove it, meanwhile. For text nobody relies on, as a log for people. */
-CAS_CHECK enum cas_err
-file_stream_append(const char *path, FILE **ret_stream, struct cas_why *why);
+/* A stream that only appends, made when missing, to close with fclose; others may read the file,
+ * and move or remove it, meanwhile. For text nobody relies on, as a log for people. */
+CAS_CHECK enum cas_err file_stream_append(const char *path, FILE **ret_stream, struct cas_why *why);
 
 /* A file of lines that only grows; each append is on disk (fsync) when the call returns CAS_OK, and
  * leaves no trace when it does not. A line feed is added where the line has none; a torn last line
