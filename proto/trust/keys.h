@@ -3,7 +3,8 @@
  * CURVE (X25519) key pairs for the channel and Ed25519 pairs for signatures, made and kept by
  * libsodium. A secret has its own type that no print or log function takes; keys_free zeroes it.
  * Files: keys_file.c (text, one file a pair); how a secret rests on disk is the system's matter
- * (file.h: mode 0600; Windows: DPAPI). Used by programs, channel, order. */
+ * (file.h: mode 0600; Windows: sealed to its machine, keys_seal.h). Used by programs, channel,
+ * order. */
 #ifndef PROTO_TRUST_KEYS_H
 #define PROTO_TRUST_KEYS_H
 
@@ -34,7 +35,8 @@ struct keys_public keys_public_of(const struct keys *keys);
 const uint8_t *keys_secret_of(const struct keys *keys);
 
 /* Reads a secret key file; CAS_ERR_MODE, CAS_ERR_NOT_FOUND, CAS_ERR_FORMAT (file, line, what),
- * CAS_ERR_CONFIG for the wrong kind or a public part that does not belong to the secret. */
+ * CAS_ERR_CONFIG for the wrong kind, a public part that does not belong to the secret, or a file
+ * sealed on another machine; CAS_ERR_CORRUPT for a sealed file that was changed. */
 CAS_CHECK enum cas_err
 keys_load(const char *path, enum keys_kind kind, struct keys **ret_keys, struct cas_why *why);
 /* Writes a new secret key file, mode 0600; CAS_ERR_EXISTS rather than overwrite. */

@@ -6,6 +6,7 @@
 #include <sodium.h>
 
 #include "proto/base/file.h"
+#include "proto/trust/keys_rest.h"
 
 /* A key file is text: the first line names its kind, then `name = 64 hexadecimal digits` a line;
  * lines that are empty or begin with # are skipped. */
@@ -188,6 +189,25 @@ static enum cas_err parse(const struct file_form *form,
     return CAS_OK;
 }
 
+/* What rests on disk as a secret is unwrapped first. */
+static enum cas_err parse_secret(const struct file_form *form,
+                                 const char *path,
+                                 struct cas_slice data,
+                                 struct file_values *ret_values,
+                                 struct cas_why *why)
+{
+    struct keys_rest rest = {.size = 0};
+    enum cas_err err = keys_rest_unwrap(path, data, &rest, why);
+    if (err == CAS_OK)
+        err = parse(form,
+                    path,
+                    (struct cas_slice){(const char *)rest.byte, rest.size},
+                    ret_values,
+                    why);
+    keys_rest_clear(&rest);
+    return err;
+}
+
 static enum cas_err load(const struct file_form *form,
                          const char *path,
                          enum file_privacy privacy,
@@ -199,7 +219,9 @@ static enum cas_err load(const struct file_form *form,
     enum cas_err err = file_read(path, KEY_FILE_BYTES, privacy, &data, &size, why);
     if (err != CAS_OK)
         return err;
-    err = parse(form, path, (struct cas_slice){data, size}, ret_values, why);
+    struct cas_slice text = {data, size};
+    err = privacy == FILE_SECRET ? parse_secret(form, path, text, ret_values, why)
+                                 : parse(form, path, text, ret_values, why);
     sodium_memzero(data, size);
     free(data);
     return err;
@@ -261,7 +283,14 @@ enum cas_err keys_save(const struct keys *keys, const char *path, struct cas_why
                  open,
                  secret);
     CAS_ASSERT(!text.is_cut);
-    enum cas_err err = file_create(path, (struct cas_slice){data, text.used}, FILE_SECRET, why);
+    struct keys_rest rest = {.size = 0};
+    enum cas_err err = keys_rest_wrap(path, (struct cas_slice){data, text.used}, &rest, why);
+    if (err == CAS_OK)
+        err = file_create(path,
+                          (struct cas_slice){(const char *)rest.byte, rest.size},
+                          FILE_SECRET,
+                          why);
+    keys_rest_clear(&rest);
     sodium_memzero(secret, sizeof secret);
     sodium_memzero(data, sizeof data);
     return err;
