@@ -218,6 +218,13 @@ static struct peer *peer_of(const struct stage *stage, const struct keys *keys, 
     return peer_open(&dial);
 }
 
+static unsigned port_of(const char *endpoint)
+{
+    const char *colon = strrchr(endpoint, ':');
+    CAS_ASSERT(colon != NULL);
+    return (unsigned)strtoul(colon + 1, NULL, 10);
+}
+
 static const struct cas_slice no_id = {"", 0};
 
 /* Why: everything rests on knowing whose frame this is. */
@@ -638,6 +645,34 @@ TEST(channel, endpoint_may_name_its_source)
     until_state(stage, caller, CHANNEL_WAITING);
     stage->answer[CHANNEL_AGENTS] = CHANNEL_ADMIT;
     until_state(stage, caller, CHANNEL_UP);
+}
+
+/* Why: with a reserved port of its own the agent tells of port exhaustion while it lasts; the very
+ * same port must do again after the controller was restarted.
+ * How: a port that was free a moment ago; the controller ends and comes back at its address. */
+TEST(channel, fixed_source_port_serves_every_connection)
+{
+    struct cas_why why = {""};
+    char endpoint[64];
+    char dialled[128];
+    CAS_AUTO(stage) other = stage_open(CHANNEL_ADMIT);
+    unsigned port = port_of(stage_endpoint(other, CHANNEL_OPERATORS));
+    stage_free(CAS_TAKE(other));
+    CAS_AUTO(stage) stage = stage_open(CHANNEL_ADMIT);
+    (void)snprintf(endpoint, sizeof endpoint, "%s", stage_endpoint(stage, CHANNEL_AGENTS));
+    (void)
+        snprintf(dialled, sizeof dialled, "tcp://0.0.0.0:%u;%s", port, endpoint + strlen("tcp://"));
+    CAS_AUTO(caller) caller = caller_open(dialled, stage_key(stage), 20);
+    until_state(stage, caller, CHANNEL_UP);
+
+    channel_server_free(CAS_TAKE(stage->server));
+    for (int i = 0; i < ROUNDS && caller_is(caller, CHANNEL_UP); i++)
+        caller_serve(caller);
+    EXPECT_OK(stage_listen(stage, endpoint, "tcp://127.0.0.1:*", &why), &why);
+    until_state(stage, caller, CHANNEL_UP);
+    EXPECT_UINT_EQ(2, channel_client_connects(caller->client));
+    say(caller, "again");
+    until_frames(stage, 1);
 }
 
 TEST(channel, endpoint_that_cannot_be_used_is_named)
