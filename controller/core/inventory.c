@@ -110,10 +110,20 @@ void inventory_free(struct inventory *inventory)
 {
     if (inventory == NULL)
         return;
-    for (size_t i = 0; i < inventory->size; i++)
+    for (size_t i = 0; i < inventory->size; i++) {
+        inventory_server_clear(inventory->ordered[i]);
         free(inventory->ordered[i]);
+    }
     free(inventory->ordered);
     free(inventory);
+}
+
+void inventory_server_clear(struct inventory_server *server)
+{
+    free(server->fact);
+    server->fact = NULL;
+    server->fact_n = 0;
+    server->fact_cap = 0;
 }
 
 size_t inventory_size(const struct inventory *inventory)

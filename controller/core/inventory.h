@@ -77,8 +77,8 @@ struct inventory_server {
     char approved_by[CAS_NAME_BYTES];
     bool has_build;
     struct compliance_build build; /* from fact exchange.build */
-    struct inventory_fact fact[INVENTORY_FACTS];
-    size_t fact_n;
+    struct inventory_fact *fact; /* [fact_n], grown as facts come: a farm has far fewer than the most */
+    size_t fact_n, fact_cap;     /* at most INVENTORY_FACTS */
     struct inventory_value value[SYMPTOM_END];
     uint64_t event_4227_n, event_4231_n;  /* seen since the controller keeps records */
     int64_t event_4227_ms, event_4231_ms; /* last one; 0 never */
@@ -100,9 +100,12 @@ struct inventory_server *inventory_by_name(const struct inventory *inventory,
                                            struct cas_slice name); /* case-blind; NULL */
 struct inventory_server *inventory_by_key(const struct inventory *inventory,
                                           const uint8_t key[CAS_KEY_BYTES]);
-/* Adds a copy; CAS_ERR_EXISTS id, name or key, CAS_ERR_TOO_MANY. */
+/* Adds a copy, which takes over the facts; on an error they stay the caller's. CAS_ERR_EXISTS id,
+ * name or key, CAS_ERR_TOO_MANY, CAS_ERR_NOMEM. */
 CAS_CHECK enum cas_err inventory_add(struct inventory *inventory,
                                      const struct inventory_server *server);
+/* Frees the facts of a server that was not added. */
+void inventory_server_clear(struct inventory_server *server);
 /* A server admitted again under another key, or revoked: keeps its id, forgets live. */
 CAS_CHECK enum cas_err inventory_set_key(struct inventory *inventory,
                                          uint32_t id,
@@ -122,7 +125,8 @@ void inventory_heartbeat(struct inventory_server *server,
                          const struct message_hb *hb,
                          int64_t tick_mono_ms,
                          struct cas_now now);
-/* Returns true when the facts changed something kept (so the loop stores them). */
+/* Returns true when the facts changed something kept (so the loop stores them). A fact beyond
+ * INVENTORY_FACTS, or one there is no memory for, is not kept. */
 bool inventory_record_fact(struct inventory_server *server,
                            const struct record_fact *fact,
                            int64_t at_ms);

@@ -1,7 +1,11 @@
 #include "controller/core/inventory.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+enum {
+    FACTS_STEP = 4 /* INVENTORY_FACTS is a multiple */
+};
 /* How requests settle: the defaults' "until requests settle" of the plan. */
 enum {
     SETTLE_STILL_MS = 2 * 60 * 1000,
@@ -138,13 +142,28 @@ static struct inventory_fact *find_fact(struct inventory_server *server, struct 
     return NULL;
 }
 
+static bool has_room(struct inventory_server *server)
+{
+    if (server->fact_n < server->fact_cap)
+        return true;
+    if (server->fact_cap >= INVENTORY_FACTS)
+        return false;
+    struct inventory_fact *more =
+        realloc(server->fact, (server->fact_cap + FACTS_STEP) * sizeof *more);
+    if (more == NULL)
+        return false;
+    server->fact = more;
+    server->fact_cap += FACTS_STEP;
+    return true;
+}
+
 /* The fact's place, made when it is new; NULL when all places are taken or the key does not fit. */
 static struct inventory_fact *fact_place(struct inventory_server *server, struct cas_slice key)
 {
     struct inventory_fact *kept = find_fact(server, key);
     if (kept != NULL)
         return kept;
-    if (server->fact_n >= INVENTORY_FACTS)
+    if (!has_room(server))
         return NULL;
     kept = &server->fact[server->fact_n];
     *kept = (struct inventory_fact){0};

@@ -43,7 +43,7 @@ static enum cas_err pragmas_set(struct store *store, struct cas_why *why)
     static const char *const common[] = {
         "PRAGMA page_size = 4096",
         "PRAGMA trusted_schema = OFF",
-        "PRAGMA cache_size = -4000",
+        "PRAGMA cache_size = -1000",
         "PRAGMA temp_store = MEMORY",
         "PRAGMA wal_autocheckpoint = 2000",
         "PRAGMA journal_size_limit = 67108864",

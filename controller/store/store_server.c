@@ -181,8 +181,10 @@ static enum cas_err servers_read(struct store *store,
                                server->name,
                                cas_err_words(err));
         }
-        if (err == CAS_OK)
+        if (err == CAS_OK) {
+            *server = (struct inventory_server){0}; /* the facts are the inventory's now */
             err = sql_row(&sql, &has, why);
+        }
     }
     sql_end(&sql);
     return err;
@@ -191,13 +193,15 @@ static enum cas_err servers_read(struct store *store,
 enum cas_err
 store_servers_load(struct store *store, struct inventory *inventory, struct cas_why *why)
 {
-    struct inventory_server *server = malloc(sizeof *server);
+    struct inventory_server *server = calloc(1, sizeof *server);
     CAS_AUTO(cas_arena) arena = NULL;
     enum cas_err err = cas_arena_open(WIRE_ARENA_BYTES, &arena);
     if (err == CAS_OK && server == NULL)
         err = CAS_ERR_NOMEM;
     if (err == CAS_OK)
         err = servers_read(store, inventory, server, arena, why);
+    if (server != NULL)
+        inventory_server_clear(server);
     free(server);
     return err;
 }

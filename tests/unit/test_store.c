@@ -119,6 +119,7 @@ static uint32_t fleet_keep(const char *path)
     server.recycled_ms = 99;
     EXPECT_OK(store_facts_save(store, &server, NULL), NULL);
     EXPECT_OK(store_events_save(store, &server, NULL), NULL);
+    inventory_server_clear(&server);
 
     struct made_report made;
     report_make(&made, 7, 1, 2);
