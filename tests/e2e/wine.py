@@ -11,6 +11,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 
 from farm import POOL, TOP, Process, wait_until
@@ -65,7 +66,8 @@ class Template:
         self.certificate.write_bytes((self.folder / "key.pem").read_bytes() + (self.folder / "cert.pem").read_bytes())
 
     def wine(self, *arguments):
-        subprocess.run(arguments, env=environment(self.prefix), check=True, capture_output=True, timeout=180)
+        subprocess.run(arguments, env=environment(self.prefix), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                       timeout=180)
 
     def copy_to(self, prefix):
         """Hard links, but for what Wine writes in place."""
@@ -93,14 +95,21 @@ class Server:
         self.sockets, self.megabytes, self.shutdown_ms = sockets, megabytes, shutdown_ms
         self.log_n = 0
         template.copy_to(self.prefix)
+        (self.folder / "effects.log").symlink_to(self.doubles / "effects.log")
         # It stays when no program runs; services end otherwise.
         self.run_raw("wineserver", "-p")
 
     # ---- programs ----
 
     def run_raw(self, *arguments, seconds=60, env=None):
-        return subprocess.run([str(a) for a in arguments], env=environment(self.prefix, env), capture_output=True, timeout=seconds,
-                              check=False, stdin=subprocess.DEVNULL, cwd=self.folder)
+        """Output through files: what a program leaves running would hold a pipe open."""
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            done = subprocess.run([str(a) for a in arguments], env=environment(self.prefix, env), stdout=out, stderr=err,
+                                  timeout=seconds, check=False, stdin=subprocess.DEVNULL, cwd=self.folder)
+            out.seek(0)
+            err.seek(0)
+            done.stdout, done.stderr = out.read(), err.read()
+            return done
 
     def wine(self, *arguments, seconds=60, expect=0, env=None):
         """A program of this server's: its output, standard error behind it."""
@@ -120,7 +129,8 @@ class Server:
     # ---- the doubles ----
 
     def start_doubles(self):
-        self.was = self.begin("was", r"C:\windows\system32\inetsrv\was.exe", POOL, self.megabytes, self.sockets, self.shutdown_ms)
+        self.was = self.begin("was", r"C:\windows\system32\inetsrv\was.exe", POOL, self.megabytes, self.sockets, self.shutdown_ms,
+                              self.name)
         wait_until(lambda: "is ready" in self.was.text(), 30, lambda: f"was: {self.was.text()}")
         self.health = Process(["/usr/bin/python3", DOUBLES / "health.py", self.doubles, self.template.certificate],
                               self.folder / "health.log")

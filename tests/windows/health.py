@@ -50,7 +50,7 @@ class Page(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         mode = self.health.read("health.mode", "ok")
         said = self.health.read("pool.health", "bad no worker")
-        host = self.health.read("server", "localhost")
+        host = self.health.read("host", "localhost")
         if mode == "hang":
             time.sleep(HANG_S)
         if mode == "reset":

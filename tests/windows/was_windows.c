@@ -1,10 +1,11 @@
-/* was.exe POOL MEGABYTES SOCKETS SHUTDOWN_MS: the owner of the pool's worker process.
+/* was.exe POOL MEGABYTES SOCKETS SHUTDOWN_MS NAME: the owner of the pool's worker process.
  *
  * Starts w3wp.exe beside it with a leak, answers appcmd.exe, recycles with overlap (the new worker
  * first, the old one ends SHUTDOWN_MS later), follows the component states in the registry, and
- * keeps the effect log. C:\doubles\was.mode: ok; refuse (pool not started); unchanged (says done,
- * keeps the worker); sick (the new worker never answers well); slow (the new worker comes 3 s
- * after the answer). Ends when C:\doubles\stop is there, and its workers with it. */
+ * keeps the effect log of server NAME. C:\doubles\was.mode: ok; refuse (pool not started);
+ * unchanged (says done, keeps the worker); sick (the new worker never answers well); slow (the new
+ * worker comes 3 s after the answer). Ends when C:\doubles\stop is there, and its workers with it.
+ */
 #include "tests/windows/double_windows.h"
 
 #include <inttypes.h>
@@ -33,8 +34,7 @@ struct requester {
     bool is_active;
 };
 struct was {
-    const char *pool;
-    char server[256];
+    const char *pool, *name;
     unsigned long shutdown_ms, sockets;
     struct worker worker[WORKERS]; /* oldest first */
     size_t worker_n;
@@ -68,7 +68,7 @@ effect(struct was *was, const char *kind, DWORD before, DWORD after, const char 
                         "\"model_ms\":%" PRIu64 "}\n",
                         wall_ms(),
                         (uint64_t)GetTickCount64(),
-                        was->server,
+                        was->name,
                         kind,
                         was->seq + 1,
                         before,
@@ -303,7 +303,8 @@ static bool open_all(struct was *was)
 {
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits = {
         .BasicLimitInformation = {.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE}};
-    DWORD size = sizeof was->server;
+    char host[256] = "";
+    DWORD size = sizeof host;
     was->job = CreateJobObjectA(NULL, NULL);
     was->ready = CreateEventA(NULL, TRUE, FALSE, "casfleet-double-ready");
     (void)SetEnvironmentVariableA("DOUBLE_READY", "casfleet-double-ready");
@@ -319,8 +320,8 @@ static bool open_all(struct was *was)
                                    JobObjectExtendedLimitInformation,
                                    &limits,
                                    sizeof limits) &&
-           GetComputerNameExA(ComputerNameDnsFullyQualified, was->server, &size) &&
-           double_put("server", was->server);
+           GetComputerNameExA(ComputerNameDnsFullyQualified, host, &size) &&
+           double_put("host", host);
 }
 
 static void tick(struct was *was)
@@ -366,11 +367,12 @@ static int serve(struct was *was)
 int main(int argc, char **argv)
 {
     static struct was was;
-    if (argc != 5) {
-        (void)fprintf(stderr, "usage: was.exe POOL MEGABYTES SOCKETS SHUTDOWN_MS\n");
+    if (argc != 6) {
+        (void)fprintf(stderr, "usage: was.exe POOL MEGABYTES SOCKETS SHUTDOWN_MS NAME\n");
         return 2;
     }
     was.pool = argv[1];
+    was.name = argv[5];
     was.shutdown_ms = strtoul(argv[4], NULL, 10);
     if (!open_all(&was) ||
         !worker_start(&was, strtoul(argv[2], NULL, 10), strtoul(argv[3], NULL, 10))) {
