@@ -2,6 +2,7 @@
 # casfleet's one set-up script for Debian 12.
 #
 #   ./quickstart.sh [--keep] [--servers N]   install what is missing, build, run a farm on this machine
+#   ./quickstart.sh windows                  the same set-up, then the Windows agent on a server of doubles under Wine
 #   ./quickstart.sh test [--long]            the same set-up, then every test; --long adds the long sweeps
 #   ./quickstart.sh bench                    the same set-up, then the benchmark
 #   ./quickstart.sh build                    the same set-up, nothing else
@@ -12,6 +13,9 @@ build_packages="gcc g++ make cmake ninja-build pkg-config libzmq3-dev libsodium-
   libinih-dev libjansson-dev libexpat1-dev libcmocka-dev python3 procps"
 test_packages="git clang clang-format libclang-rt-14-dev python3-pytest python3-zmq python3-nacl python3-msgpack
   util-linux iproute2 mount"
+
+windows_packages="g++-mingw-w64-x86-64-win32 autoconf automake libtool dpkg-dev tcl xz-utils wixl msitools zip wine wine64
+  openssl iproute2 util-linux python3-zmq python3-nacl python3-msgpack"
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -37,7 +41,7 @@ install_missing() {
 run_tests() {
   local long=${1:-}
   # shellcheck disable=SC2086
-  install_missing $build_packages $test_packages
+  install_missing $build_packages $test_packages $windows_packages
   CASFLEET_LONG=$([ "$long" = --long ] && echo 1 || echo "") exec tests/run_all.sh
 }
 
@@ -46,6 +50,15 @@ main() {
   test)
     [ $# -le 2 ] && [ "${2:---long}" = --long ] || { echo "usage: ./quickstart.sh test [--long]" >&2; exit 2; }
     run_tests "${2:-}"
+    ;;
+  windows)
+    # shellcheck disable=SC2086
+    install_missing $build_packages $windows_packages
+    say "building (build/release, build/windows) and packaging"
+    tests/build.sh release
+    tests/build.sh windows
+    agent/windows/package.sh
+    CASFLEET_BIN=$PWD/build/release exec tests/e2e/netns.sh /usr/bin/python3 tests/e2e/demo_windows.py
     ;;
   bench)
     # shellcheck disable=SC2086
@@ -59,7 +72,7 @@ main() {
     tests/build.sh release
     ;;
   -h | --help)
-    sed -n '2,8s/^# \{0,1\}//p' "$0"
+    sed -n '2,9s/^# \{0,1\}//p' "$0"
     ;;
   "" | --*)
     # shellcheck disable=SC2086

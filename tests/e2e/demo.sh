@@ -141,6 +141,7 @@ end_of_demo() {
   else
     stop_all
     echo "stopped: the controller and $servers agents (--keep leaves them running)"
+    echo "the Windows agent, on a server of doubles under Wine: ./quickstart.sh windows"
   fi
 }
 

@@ -1,0 +1,342 @@
+"""The Windows programs themselves, under Wine, on a server of doubles, with a native controller; tests/e2e/netns.sh starts it.
+
+What Wine cannot show (PDH, the event log, recovery actions, rights, a true exhaustion of ports) is not claimed here: such a
+source has to say why it has no value.
+"""
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from farm import BIN, Farm, wait_until
+from proofs import DONE, FAILED, INTENT, UNKNOWN
+from wine import AGENT, OURS, PROGRAM_FILES, WINDOWS, Server, Template
+
+TIMES = ["--gap", "0s", "--settle", "0s", "--fixed-too", "--floor", "0"]
+FAST = [*TIMES, "--drain", "0s", "--act", "5s", "--proof", "6s"]
+ENDED = {"done", "halted", "ended"}
+PACKAGES = WINDOWS / "package"
+
+
+def is_alone():
+    return sorted(os.listdir("/sys/class/net")) == ["lo"]
+
+
+pytestmark = pytest.mark.skipif(not is_alone(), reason="NOT RUN: needs a network namespace of its own: tests/run_all.sh windows")
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    made = Template(tmp_path_factory.mktemp("wine"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def farm(tmp_path):
+    made = Farm(tmp_path / "farm", tick="200ms").start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def server(farm, template):
+    """A server of doubles; nothing of casfleet is on it yet."""
+    made = Server(farm, template)
+    try:
+        yield made.start_doubles()
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def enrolled(server):
+    """The same with an agent at its console, approved and heard."""
+    server.unpack()
+    farm = server.farm
+    farm.casfleet("agent", "approve", server.name, "--agent-key", server.key(), "--site", server.site, expect=0)
+    return server.start().wait_up()
+
+
+def msi(version):
+    return PACKAGES / f"casfleet-agent-{version}-x64.msi"
+
+
+def recycle(farm, *more):
+    """An ordered recycle; its id."""
+    made = farm.json("recycle", "plan", "LON-CAS01", *more)
+    assert made["refused"] is None, made["refused"]
+    farm.casfleet("recycle", "run", made["id"], "--reason", "wine", expect=0)
+    return made["id"]
+
+
+def ended(server, made, seconds=60):
+    """The rollout and its only step, once nothing moves any more."""
+    def look():
+        rollout = server.farm.rollout(made)
+        return rollout if rollout["state"] in ENDED and not rollout["running"] else None
+
+    rollout = wait_until(look, seconds, lambda: server.farm.casfleet("why", made).stdout + server.words())
+    return rollout, rollout["items"][0]
+
+
+def proved(server, *more):
+    rollout, step = ended(server, recycle(server.farm, *more))
+    assert rollout["state"] == "done" and step["state"] == "proved", server.farm.casfleet("why", rollout["id"]).stdout + server.words()
+    return step
+
+
+def check_once(server):
+    """Each recycle the server made is one command's, each command made one at most; ended without a proof: none or one."""
+    made = [(e["pid_before"], e["pid_after"]) for e in server.effects("recycle") if e["outcome"] in ("ok", "sick")]
+    befores = [before for before, _ in made]
+    assert len(befores) == len(set(befores)), made
+    commands = server.ledger()
+    for state, before, after in commands:
+        assert befores.count(before) <= 1, commands
+        assert state != DONE or (before, after) in made, f"done, but the server made {made}"
+    assert set(befores) <= {before for _, before, _ in commands}, f"{made} of no command in {commands}"
+    return len(made)
+
+
+def stop_agent(server):
+    """Ctrl-C at its console; it says goodbye, and its journals can be read."""
+    server.process.signal(signal.SIGINT)
+    assert server.process.popen.wait(30) == 0, server.words()
+    assert " stop " in server.words().splitlines()[-1] or " stop " in server.process.text(), server.words()
+
+
+# Why: this is how the agent gets onto servers. How: the package by a line an administrator types, then everything an
+# operator does with the new server, with both programs.
+def test_installed_as_a_service_approved_measured_and_recycled(server):
+    farm = server.farm
+    server.install(msi("0.1.0"), *server.controller_properties(), "POOLS=MSExchangeSyncAppPool")
+    for name in ("casfleet-agent.exe", "casfleet.exe", "LICENSE.txt", "THIRD-PARTY.txt", "agent.sample.ini"):
+        assert (server.drive / PROGRAM_FILES / name).stat().st_size > 100, name
+    assert server.service_state() == "RUNNING"
+    key = server.approve_waiting()
+    server.wait_up()
+    assert farm.json("agent", "list")["items"][0]["key"] == key
+
+    shown = server.shown()
+    facts = {f["key"]: f for f in shown["facts"]}
+    assert shown["build"] == "15.0.1497.2" and facts["host.kind"]["value"] == "windows", facts
+    symptoms = wait_until(lambda: (lambda s: s if s.get("close_wait", {}).get("value") == server.sockets else None)(server.symptoms()),
+                          90, lambda: str(server.symptoms()))
+    assert symptoms["workers"]["value"] == 1
+    assert symptoms["private_bytes"]["value"] > server.megabytes * 2**20
+    for absent in ("active_requests", "gc_time_pct"):
+        assert symptoms[absent]["value"] is None and symptoms[absent]["reason"], symptoms[absent]
+
+    before = server.effects()
+    step = proved(server, *FAST)
+    effect, = server.effects("recycle")
+    assert (step["pid_before"], step["pid_after"]) == (effect["pid_before"], effect["pid_after"])
+    assert [e["effect"] for e in server.effects()[len(before):]][0] == "recycle"
+    wait_until(lambda: server.close_wait() < server.sockets, 10, "the old worker's sockets to be gone")
+    wait_until(lambda: server.symptoms()["close_wait"]["value"] == 0, 90, lambda: str(server.symptoms()["close_wait"]))
+    farm.check_effects(1, [server.name], agents=[server])
+
+    told = server.wine(r"C:\Program Files\casfleet\casfleet.exe", "--controller", farm.endpoints["operators"], "--controller-keys",
+                       f"Z:{farm.public}", "--key", f"Z:{farm.folder}/ops.admin.key", "status", "-o", "json", expect=None)
+    assert steady(json.loads(told)) == steady(farm.json("status"))
+
+    refused = server.wine(AGENT, "run", expect=None)
+    assert "another" in refused or "already" in refused, refused
+    assert server.service_state() == "RUNNING"
+
+
+def steady(document):
+    """Without what changes from one moment to the next."""
+    if isinstance(document, dict):
+        return {key: steady(value) for key, value in document.items() if not re.search(r"(_|^)ms$", key)}
+    return [steady(item) for item in document] if isinstance(document, list) else document
+
+
+# Why: an upgrade of a hundred servers must not need a hundred approvals; what is removed must be gone, the rest kept.
+def test_upgraded_keeps_key_and_settings_and_removed_leaves_no_service(server):
+    server.install(msi("0.1.0"), *server.controller_properties())
+    key = server.approve_waiting()
+    server.wait_up()
+    server.wine(AGENT, "stop")
+    server.settings(sample="3s")
+    before = (server.state / "agent.ini").read_bytes()
+    server.install(msi("0.1.1"))
+    assert server.service_state() == "RUNNING"
+    assert (server.state / "agent.ini").read_bytes() == before
+    heard = time.time() * 1000
+    wait_until(lambda: server.is_up() and server.farm.ask("agent.list")["items"][0].get("heard_ms", heard) is not None, 40, server.words)
+    assert server.farm.json("agent", "list")["items"][0]["key"] == key
+    assert not server.farm.ask("agent.list", pending="")["items"]
+
+    server.msiexec("/x", f"Z:{msi('0.1.1')}")
+    assert server.service_state() is None
+    assert not (server.drive / PROGRAM_FILES / "casfleet-agent.exe").exists()
+    assert (server.state / "agent.ini").exists() and (server.state / "agent.key").exists(), "state goes only when told"
+    source = server.wine("reg", "query", r"HKLM\SYSTEM\CurrentControlSet\Services\EventLog\Application", "/s", expect=None)
+    assert "casfleet" not in source
+
+    server.install(msi("0.1.1"))
+    server.msiexec("/x", f"Z:{msi('0.1.1')}", "REMOVESTATE=1")
+    assert server.service_state() is None and not (server.state / "agent.key").exists() and not (server.state / "ledger.db").exists()
+
+
+# Why: a drained server must come back, and nobody else's maintenance may be ended. How: the registry is followed by the
+# server's own double; a second requester takes the component out by hand.
+def test_drained_under_our_name_and_another_ones_maintenance_is_left_alone(enrolled):
+    server = enrolled
+    step = proved(server, *TIMES, "--drain", "2s", "--act", "5s", "--proof", "20s")
+    assert step["drained_ms"] is not None
+    acts = [(e["effect"], e["outcome"]) for e in server.effects() if e["effect"] != "in"]
+    assert acts == [("drain", OURS), ("recycle", "ok"), ("undrain", OURS)], acts
+
+    server.state_set("HealthAPI", False)
+    wait_until(lambda: "HealthAPI" in (server.shown()["maintenance"] or ""), 20, lambda: str(server.shown()["maintenance"]))
+    plan = server.farm.json("recycle", "plan", "LON-CAS01", *FAST)
+    assert plan["refused"] is not None or server.farm.rows()[server.name]["state"] != "up"
+    server.state_set("HealthAPI", True)
+    wait_until(lambda: not server.shown()["maintenance"], 20, lambda: str(server.shown()["maintenance"]))
+    assert {e["outcome"] for e in server.effects("drain")} == {OURS, "HealthAPI"}
+    stop_agent(server)
+    assert check_once(server) == 1
+
+
+POINTS = {
+    "offered": None,  # killed with the OFFER unread
+    "agent.before_intent": None,
+    "agent.after_intent": UNKNOWN,
+    "agent.after_act": DONE,
+    "agent.after_outcome": DONE,
+    "agent.before_result": DONE,
+}
+
+
+# Why (I3, I13): an agent may die anywhere between OFFER and RESULT; nothing happens twice, nothing is claimed without
+# evidence. How: it dies at each point in turn, is started again, and the rollout is followed to its end.
+def test_killed_at_every_point_of_a_command_it_acts_once_at_most(enrolled):
+    server, farm = enrolled, enrolled.farm
+    for point, expected in POINTS.items():
+        acted = len(server.effects("recycle"))
+        if point == "offered":
+            server.process.signal(signal.SIGSTOP)
+            made = recycle(farm, *FAST)
+            wait_until(lambda: farm.rollout(made)["running"], 20, lambda: farm.casfleet("why", made).stdout)
+            server.process.kill()
+        else:
+            server.restart({"CASFLEET_FAILPOINT": f"{point}:1:kill"}).wait_up()
+            made = recycle(farm, *FAST)
+            wait_until(lambda: not server.process.is_alive(), 30, lambda: f"{point}: {server.words()}")
+        server.start().wait_up()
+        rollout, step = ended(server, made)
+        more = len(server.effects("recycle")) - acted
+        assert more <= 1 and (more == 1 or step["state"] != "proved"), f"{point}: {more} recycles, {step['state']}"
+        if expected is not None:
+            assert [state for state, *_ in server.ledger()][-1] == expected, f"{point}: {server.words()}"
+        if rollout["state"] != "done":
+            farm.casfleet("recycle", "end", made, "--force", "--reason", "looked at")
+            wait_until(lambda: farm.rows()[server.name]["state"] == "up", 30, lambda: farm.casfleet("why", server.name).stdout)
+    stop_agent(server)
+    assert check_once(server) >= 3
+    assert INTENT not in [state for state, *_ in server.ledger()]
+
+
+BEHAVIOURS = [
+    # double, mode, step's state, recycles made, words in why
+    ("appcmd", "german", "proved", 1, ""),
+    ("appcmd", "silent", "proved", 1, ""),
+    ("was", "slow", "proved", 1, ""),
+    ("appcmd", "fail", "failed", 0, "Cannot find APPPOOL"),
+    ("appcmd", "lie", "failed", 0, "the worker process is the same"),
+    ("appcmd", "hang", "failed", 0, ""),
+    ("appcmd", "flood", "failed", 0, ""),
+    ("was", "refuse", "failed", 0, "not started"),
+    ("was", "unchanged", "failed", 0, "the worker process is the same"),
+    ("was", "sick", "failed", 1, "503"),
+]
+
+
+# Why: IIS' own tool hangs, floods, lies, is translated. What counts is the new worker, and the reason must be readable.
+def test_whatever_appcmd_does_only_a_new_worker_is_a_recycle(enrolled):
+    server, farm = enrolled, enrolled.farm
+    for double, mode, state, recycles, words in BEHAVIOURS:
+        acted = check_recycles(server)
+        server.mode(double, mode)
+        rollout, step = ended(server, recycle(farm, *FAST))
+        why = farm.casfleet("why", rollout["id"]).stdout
+        server.mode(double, "ok")
+        assert step["state"] == state, f"{double} {mode}: {step['state']}\n{why}\n{server.words()}"
+        assert check_recycles(server) - acted == recycles, f"{double} {mode}: {server.effects()}"
+        assert words in why, f"{double} {mode}: {why}"
+        assert server.process.is_alive(), f"{double} {mode}: {server.words()}"
+        if state != "proved":
+            farm.casfleet("recycle", "end", rollout["id"], "--force", "--reason", "looked at")
+        if mode == "sick":
+            server.wine(r"C:\windows\system32\inetsrv\appcmd.exe", "recycle", "apppool", "/apppool.name:MSExchangeSyncAppPool")
+        wait_until(lambda: farm.rows()[server.name]["state"] == "up", 30, lambda: farm.casfleet("why", server.name).stdout)
+    stop_agent(server)
+
+
+def check_recycles(server):
+    return len([e for e in server.effects("recycle") if e["outcome"] in ("ok", "sick")])
+
+
+# Why (I13): done is not healthy. How: the page turns bad at the moment of the act.
+@pytest.mark.parametrize("mode,words", [("503", "503"), ("wrong-host", "OTHER-CAS99"), ("hang", "")])
+def test_a_page_that_is_not_good_afterwards_is_no_proof(enrolled, mode, words):
+    server, farm = enrolled, enrolled.farm
+    made = recycle(farm, *FAST)
+    wait_until(lambda: server.effects("recycle"), 30, server.words)
+    server.mode("health", mode)
+    rollout, step = ended(server, made)
+    why = farm.casfleet("why", made).stdout
+    assert rollout["state"] == "halted" and step["state"] == "failed" and step["holds_slot"], why
+    assert words in why, why
+    server.mode("health", "ok")
+    wait_until(lambda: "good" in str({f["key"]: f["value"] for f in server.shown()["facts"]}.get("health.443", "good")), 30, "it again")
+    stop_agent(server)
+    assert check_once(server) == 1
+
+
+# Why (I5): a controller may be away for days; what was read meanwhile comes later, once each.
+def test_a_controller_that_was_away_gets_everything_once(enrolled):
+    server, farm = enrolled, enrolled.farm
+    farm.controller.kill()
+    wait_until(lambda: "disconnected" in server.words(), 60, server.words)
+    farm.start()
+    server.wait_up()
+    proved(server, *FAST)
+    stop_agent(server)
+    farm.controller.stop()
+    from proofs import check_reports
+    assert check_reports(farm, [server]) > 3
+
+
+FILES = {
+    "bom and crlf": lambda text: b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode(),
+    "utf-16, as Notepad's Unicode": lambda text: b"\xff\xfe" + text.replace("\n", "\r\n").encode("utf-16-le"),
+}
+
+
+# Why: settings are edited in Notepad. Read as they are meant, or refused with file and line; never half of them.
+def test_settings_saved_by_notepad_are_read_or_refused_by_line(server):
+    server.unpack(WINDOWS)
+    ini = server.state / "agent.ini"
+    good = ini.read_text()
+    for words, encode in FILES.items():
+        ini.write_bytes(encode(good))
+        said = server.wine(AGENT, "--check", expect=None)
+        assert re.search(r"^sample\b.*1 ?s", said, re.M) or "agent.ini" in said, f"{words}: {said}"
+    ini.write_bytes(b"\xef\xbb\xbf" + (good + "smaple = 3s\n").encode())
+    said = server.wine(AGENT, "--check", expect=2)
+    assert f"agent.ini:{good.count(chr(10)) + 1}" in said and "smaple" in said, said
+
+
+def test_selftest_names_every_source_and_what_is_missing(server):
+    server.unpack(WINDOWS)
+    said = server.wine(AGENT, "selftest", expect=None, seconds=90)
+    assert re.search(r"build.*15\.0\.1497\.2", said), said
+    assert "missing" in said and "ok" in said, said
