@@ -17,18 +17,23 @@ enum cas_err channel_watch_open(void *context,
                                 void **ret_watch,
                                 struct cas_why *why)
 {
-    int events = ZMQ_EVENT_ALL;
+    /* Stopping would wait for room to tell of it: for ever, when nobody listens. */
+    int events = ZMQ_EVENT_ALL & ~ZMQ_EVENT_MONITOR_STOPPED;
     if (watch == CHANNEL_WATCH_BAD)
         events = ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
     char name[64];
     (void)snprintf(name, sizeof name, "inproc://casfleet.watch.%p", socket);
-    if (zmq_socket_monitor(socket, name, events) != 0)
-        return cas_fail(why, CAS_ERR_IO, "libzmq: no monitor: %s", channel_words());
 
+    /* Our end first: without it nothing must begin to tell. */
     void *pair = zmq_socket(context, ZMQ_PAIR);
     int most = WATCH_FRAMES;
     if (pair == NULL || zmq_setsockopt(pair, ZMQ_RCVHWM, &most, sizeof most) != 0 ||
-        zmq_connect(pair, name) != 0) {
+        zmq_socket_monitor(socket, name, events) != 0) {
+        enum cas_err err = cas_fail(why, CAS_ERR_IO, "libzmq: no monitor: %s", channel_words());
+        channel_socket_free(pair);
+        return err;
+    }
+    if (zmq_connect(pair, name) != 0) {
         enum cas_err err = cas_fail(why, CAS_ERR_IO, "libzmq: no monitor: %s", channel_words());
         (void)zmq_socket_monitor(socket, NULL, 0);
         channel_socket_free(pair);

@@ -675,6 +675,42 @@ TEST(channel, fixed_source_port_serves_every_connection)
     until_frames(stage, 1);
 }
 
+/* Why: on Windows each socket takes ports at its making, and there may be none left; polling what
+ * was not made would end the program.
+ * How: a context with room for one, two and three sockets: the client's own, libzmq's end of the
+ * monitor, ours. */
+TEST(channel, socket_that_cannot_be_made_is_told)
+{
+    CAS_AUTO(stage) stage = stage_open(CHANNEL_ADMIT);
+    struct keys_public key = stage_key(stage);
+    for (int room = 1; room <= 3; room++) {
+        struct cas_why why = {""};
+        void *context = NULL;
+        void *socket = NULL;
+        void *more = NULL;
+        void *watch = NULL;
+        EXPECT_OK(channel_context_open(1, room, &context, &why), &why);
+        enum cas_err err =
+            channel_dealer_open(context, stage->keys, &key, "tcp://127.0.0.1:9", &socket, &why);
+        enum cas_err watch_err =
+            channel_watch_open(context, socket, CHANNEL_WATCH_ALL, &watch, &why);
+        enum cas_err more_err =
+            room < 3
+                ? CAS_OK
+                : channel_dealer_open(context, stage->keys, &key, "tcp://127.0.0.1:9", &more, &why);
+        bool is_made = watch != NULL;
+        channel_watch_free(socket, watch);
+        channel_socket_free(more);
+        channel_socket_free(socket);
+        channel_context_free(context);
+        EXPECT_OK(err, NULL);
+        EXPECT_ERR(room < 3 ? CAS_ERR_IO : CAS_OK, watch_err);
+        EXPECT_ERR(room < 3 ? CAS_OK : CAS_ERR_IO, more_err);
+        EXPECT_TRUE(is_made == (room == 3));
+        EXPECT_TEXT_HAS(room < 3 ? "no monitor" : "no socket", why.text);
+    }
+}
+
 TEST(channel, endpoint_that_cannot_be_used_is_named)
 {
     struct cas_why why = {""};
