@@ -230,8 +230,8 @@ static enum cas_err dpapi_unprotect(const char *path,
         struct cas_text text = CAS_TEXT(call);
         cas_text_clear(&text);
         cas_text_add(&text,
-                     "was sealed on another machine, for another user, before Windows was set up "
-                     "anew (it says %s), or was changed since: CryptUnprotectData",
+                     "was sealed on another machine, for another user, or before Windows was set "
+                     "up anew (it says %s): CryptUnprotectData",
                      head->host);
         return fail(why, CAS_ERR_CONFIG, path, call, number);
     }
@@ -261,7 +261,6 @@ enum cas_err keys_rest_wrap(const char *path,
         return err;
     keys_seal_id(&seal, head.id);
     err = keys_seal_close(&seal, text, &box, why);
-    SecureZeroMemory(&seal, sizeof seal);
     if (err == CAS_OK)
         err = dpapi_protect(path,
                             head.scope,
@@ -269,10 +268,12 @@ enum cas_err keys_rest_wrap(const char *path,
                             &blob,
                             why);
     if (err == CAS_OK)
-        err = keys_seal_join(&head,
+        err = keys_seal_join(&seal,
+                             &head,
                              (struct cas_slice){(const char *)blob.byte, blob.size},
                              ret_rest,
                              why);
+    SecureZeroMemory(&seal, sizeof seal);
     return err;
 }
 
@@ -292,9 +293,9 @@ enum cas_err keys_rest_unwrap(const char *path,
         return err;
     err = seal_read(head.scope, &seal, why);
     if (err == CAS_ERR_NOT_FOUND)
-        return keys_seal_check(path, &head, NULL, host, why);
+        return keys_seal_check(path, data, &head, NULL, host, why);
     if (err == CAS_OK)
-        err = keys_seal_check(path, &head, &seal, host, why);
+        err = keys_seal_check(path, data, &head, &seal, host, why);
     if (err == CAS_OK)
         err = dpapi_unprotect(path, &head, inner, &box, why);
     if (err == CAS_OK)

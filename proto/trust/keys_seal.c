@@ -13,6 +13,7 @@ enum {
     HOST_AT = HOST_N_AT + 1
 };
 static const char magic[MAGIC_BYTES + 1] = "CASSEAL\x1a";
+static const char tag_purpose[] = "casfleet sealed file";
 
 _Static_assert(KEYS_SEAL_BYTES == crypto_secretbox_KEYBYTES, "the seal is the box's key");
 _Static_assert(KEYS_SEAL_BOX_BYTES == crypto_secretbox_NONCEBYTES + crypto_secretbox_MACBYTES,
@@ -23,18 +24,36 @@ void keys_rest_clear(struct keys_rest *rest)
     sodium_memzero(rest, sizeof *rest);
 }
 
+/* One hash for each purpose, keyed with the seal. */
+static void keyed_hash(const struct keys_seal *seal,
+                       const char *purpose,
+                       struct cas_slice data,
+                       uint8_t ret_hash[KEYS_SEAL_TAG_BYTES])
+{
+    crypto_generichash_state state;
+    bool is_ok =
+        crypto_generichash_init(&state, seal->byte, sizeof seal->byte, KEYS_SEAL_TAG_BYTES) == 0 &&
+        crypto_generichash_update(&state, (const uint8_t *)purpose, strlen(purpose) + 1) == 0 &&
+        crypto_generichash_update(&state, (const uint8_t *)data.data, data.size) == 0 &&
+        crypto_generichash_final(&state, ret_hash, KEYS_SEAL_TAG_BYTES) == 0;
+    CAS_ASSERT(is_ok);
+    sodium_memzero(&state, sizeof state);
+}
+
 void keys_seal_id(const struct keys_seal *seal, uint8_t ret_id[KEYS_SEAL_ID_BYTES])
 {
-    uint8_t hash[crypto_generichash_BYTES];
-    static const uint8_t purpose[] = "casfleet seal id";
-    CAS_ASSERT(crypto_generichash(hash,
-                                  sizeof hash,
-                                  purpose,
-                                  sizeof purpose,
-                                  seal->byte,
-                                  sizeof seal->byte) == 0);
+    uint8_t hash[KEYS_SEAL_TAG_BYTES];
+    keyed_hash(seal, "casfleet seal id", (struct cas_slice){"", 0}, hash);
     memcpy(ret_id, hash, KEYS_SEAL_ID_BYTES);
-    sodium_memzero(hash, sizeof hash);
+}
+
+static enum cas_err fail_changed(const char *path, struct cas_why *why)
+{
+    return cas_fail(why,
+                    CAS_ERR_CORRUPT,
+                    "%s: was changed or damaged since it was sealed; take it back from a backup of "
+                    "this machine, or remove it, and a new key is made",
+                    path);
 }
 
 enum cas_err keys_seal_close(const struct keys_seal *seal,
@@ -71,11 +90,7 @@ enum cas_err keys_seal_open(const char *path,
                                    box.size - crypto_secretbox_NONCEBYTES,
                                    byte,
                                    seal->byte) != 0)
-        return cas_fail(why,
-                        CAS_ERR_CORRUPT,
-                        "%s: was changed or damaged since it was sealed; take it back from a "
-                        "backup of this machine, or remove it for a new key",
-                        path);
+        return fail_changed(path, why);
     ret_text->size = box.size - KEYS_SEAL_BOX_BYTES;
     return CAS_OK;
 }
@@ -85,7 +100,8 @@ bool keys_seal_is_sealed(struct cas_slice data)
     return data.size >= MAGIC_BYTES && memcmp(data.data, magic, MAGIC_BYTES) == 0;
 }
 
-enum cas_err keys_seal_join(const struct keys_seal_head *head,
+enum cas_err keys_seal_join(const struct keys_seal *seal,
+                            const struct keys_seal_head *head,
                             struct cas_slice inner,
                             struct keys_rest *ret_file,
                             struct cas_why *why)
@@ -93,11 +109,11 @@ enum cas_err keys_seal_join(const struct keys_seal_head *head,
     size_t host_n = strlen(head->host);
     size_t size = HOST_AT + host_n + KEYS_SEAL_ID_BYTES;
     CAS_ASSERT(host_n > 0 && host_n < sizeof head->host);
-    if (inner.size > sizeof ret_file->byte - size)
+    if (inner.size > sizeof ret_file->byte - size - KEYS_SEAL_TAG_BYTES)
         return cas_fail(why,
                         CAS_ERR_TOO_LONG,
                         "a sealed key of %zu bytes, a key file has at most %d",
-                        inner.size + size,
+                        inner.size + size + KEYS_SEAL_TAG_BYTES,
                         KEY_FILE_BYTES);
     uint8_t *byte = ret_file->byte;
     memcpy(byte, magic, MAGIC_BYTES);
@@ -108,7 +124,9 @@ enum cas_err keys_seal_join(const struct keys_seal_head *head,
     memcpy(byte + HOST_AT + host_n, head->id, KEYS_SEAL_ID_BYTES);
     if (inner.size > 0)
         memcpy(byte + size, inner.data, inner.size);
-    ret_file->size = size + inner.size;
+    size += inner.size;
+    keyed_hash(seal, tag_purpose, (struct cas_slice){(const char *)byte, size}, byte + size);
+    ret_file->size = size + KEYS_SEAL_TAG_BYTES;
     return CAS_OK;
 }
 
@@ -142,7 +160,7 @@ enum cas_err keys_seal_part(const char *path,
     struct keys_seal_head head = {.scope = KEYS_SCOPE_MACHINE};
     size_t host_n = byte[HOST_N_AT];
     struct cas_slice host = {data.data + HOST_AT, host_n};
-    bool is_whole = data.size >= HOST_AT + host_n + KEYS_SEAL_ID_BYTES;
+    bool is_whole = data.size >= HOST_AT + host_n + KEYS_SEAL_ID_BYTES + KEYS_SEAL_TAG_BYTES;
     if ((byte[SCOPE_AT] != KEYS_SCOPE_MACHINE && byte[SCOPE_AT] != KEYS_SCOPE_USER) || !is_whole ||
         !cas_is_name(host))
         return cas_fail(why,
@@ -157,21 +175,28 @@ enum cas_err keys_seal_part(const char *path,
     memcpy(head.id, byte + HOST_AT + host_n, KEYS_SEAL_ID_BYTES);
     size_t used = HOST_AT + host_n + KEYS_SEAL_ID_BYTES;
     *ret_head = head;
-    *ret_inner = (struct cas_slice){data.data + used, data.size - used};
+    *ret_inner = (struct cas_slice){data.data + used, data.size - used - KEYS_SEAL_TAG_BYTES};
     return CAS_OK;
 }
 
 enum cas_err keys_seal_check(const char *path,
+                             struct cas_slice data,
                              const struct keys_seal_head *head,
                              const struct keys_seal *seal,
                              const char *host,
                              struct cas_why *why)
 {
     uint8_t id[KEYS_SEAL_ID_BYTES];
+    uint8_t tag[KEYS_SEAL_TAG_BYTES];
     if (seal != NULL)
         keys_seal_id(seal, id);
-    if (seal != NULL && memcmp(id, head->id, sizeof id) == 0)
-        return CAS_OK;
+    if (seal != NULL && memcmp(id, head->id, sizeof id) == 0) {
+        struct cas_slice tagged = {data.data, data.size - sizeof tag};
+        keyed_hash(seal, tag_purpose, tagged, tag);
+        if (sodium_memcmp(tag, data.data + tagged.size, sizeof tag) == 0)
+            return CAS_OK;
+        return fail_changed(path, why);
+    }
     bool is_user = head->scope == KEYS_SCOPE_USER;
     const char *whose = is_user ? " for one user" : "";
     const char *here = seal != NULL ? "has another seal" : "has no seal";

@@ -4,7 +4,11 @@
  * (Windows: the registry, open to SYSTEM and Administrators alone); what comes out goes through the
  * system's own encryption (DPAPI), and the file says in clear who can open it:
  *
- *     "CASSEAL" 0x1A | version 1 | scope | host n, 1 .. 63 | host | seal's id, 8 | inner bytes
+ *     "CASSEAL" 0x1A | version 1 | scope | host n, 1 .. 63 | host | id of the seal, 8 | inner |
+ *     tag, 32
+ *
+ * The tag is BLAKE2b of all before it, keyed with the seal: what was changed never gets as far as
+ * the system's decryption.
  *
  * What that protects: a copy of the file, from a backup or a share, opens nowhere without the seal
  * of the machine; a user of the same machine, whom DPAPI's machine scope would let in, lacks the
@@ -22,6 +26,7 @@
 enum {
     KEYS_SEAL_BYTES = 32,
     KEYS_SEAL_ID_BYTES = 8,
+    KEYS_SEAL_TAG_BYTES = 32,
     KEYS_SEAL_BOX_BYTES = 24 + 16 /* nonce and tag, more than the text */
 };
 enum keys_scope {
@@ -53,7 +58,9 @@ CAS_CHECK enum cas_err keys_seal_open(const char *path,
                                       struct cas_why *why);
 
 bool keys_seal_is_sealed(struct cas_slice data); /* begins as a sealed file does */
-CAS_CHECK enum cas_err keys_seal_join(const struct keys_seal_head *head,
+/* The head's id is the seal's. */
+CAS_CHECK enum cas_err keys_seal_join(const struct keys_seal *seal,
+                                      const struct keys_seal_head *head,
                                       struct cas_slice inner,
                                       struct keys_rest *ret_file,
                                       struct cas_why *why);
@@ -64,9 +71,10 @@ CAS_CHECK enum cas_err keys_seal_part(const char *path,
                                       struct keys_seal_head *ret_head,
                                       struct cas_slice *ret_inner,
                                       struct cas_why *why);
-/* Does this seal belong to that file? seal NULL: this machine or user has none. CAS_ERR_CONFIG
- * names where the file was sealed and what to do. */
+/* Does this seal belong to that file, and is the file as it was written? seal NULL: this machine or
+ * user has none. CAS_ERR_CONFIG names where the file was sealed and what to do; CAS_ERR_CORRUPT. */
 CAS_CHECK enum cas_err keys_seal_check(const char *path,
+                                       struct cas_slice data,
                                        const struct keys_seal_head *head,
                                        const struct keys_seal *seal,
                                        const char *host,
