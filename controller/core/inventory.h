@@ -77,8 +77,8 @@ struct inventory_server {
     char approved_by[CAS_NAME_BYTES];
     bool has_build;
     struct compliance_build build; /* from fact exchange.build */
-    struct inventory_fact *fact; /* [fact_n], grown as facts come: a farm has far fewer than the most */
-    size_t fact_n, fact_cap;     /* at most INVENTORY_FACTS */
+    struct inventory_fact *fact;   /* [fact_n], grown as facts come: few servers have the most */
+    size_t fact_n, fact_cap;       /* at most INVENTORY_FACTS */
     struct inventory_value value[SYMPTOM_END];
     uint64_t event_4227_n, event_4231_n;  /* seen since the controller keeps records */
     int64_t event_4227_ms, event_4231_ms; /* last one; 0 never */

@@ -74,9 +74,51 @@ static void answer(void *socket,
     }
 }
 
-static void *socket_open(const char *endpoint, const struct keys *keys)
+/* Who is let in is asked for each connection, as the controller does: libzmq then keeps a pair of
+ * queues to the handler for as long as the connection lives. */
+static void *zap_open(void *context)
 {
-    void *socket = zmq_socket(zmq_ctx_new(), ZMQ_ROUTER);
+    void *socket = zmq_socket(context, ZMQ_ROUTER);
+    need(socket != NULL, "the ZAP socket");
+    need(zmq_bind(socket, "inproc://zeromq.zap.01") == 0, "the ZAP address");
+    return socket;
+}
+
+/* Everybody. Frames of a request: routing id, empty, version, request id and more; of the answer:
+ * the same four, status, text, user id, metadata. RFC 27. */
+static void zap_serve(void *socket)
+{
+    enum {
+        ECHO_N = 4,
+        ANSWER_N = 8,
+        FRAME_MOST = 255
+    };
+    static const char *const rest[ANSWER_N] = {[4] = "200", [5] = "OK", [6] = "", [7] = ""};
+    char echo[ECHO_N][FRAME_MOST];
+    char other[FRAME_MOST];
+    for (;;) {
+        int size[ECHO_N] = {0};
+        int more = 1;
+        for (size_t i = 0; more != 0; i++) {
+            int got = zmq_recv(socket, i < ECHO_N ? echo[i] : other, FRAME_MOST, ZMQ_DONTWAIT);
+            if (got < 0)
+                return;
+            if (i < ECHO_N)
+                size[i] = got < FRAME_MOST ? got : FRAME_MOST;
+            size_t more_size = sizeof more;
+            need(zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &more_size) == 0, "a ZAP request");
+        }
+        for (size_t i = 0; i < ANSWER_N; i++) {
+            const char *bytes = i < ECHO_N ? echo[i] : rest[i];
+            size_t bytes_n = i < ECHO_N ? (size_t)size[i] : strlen(rest[i]);
+            (void)zmq_send(socket, bytes, bytes_n, i + 1 < ANSWER_N ? ZMQ_SNDMORE : 0);
+        }
+    }
+}
+
+static void *socket_open(void *context, const char *endpoint, const struct keys *keys)
+{
+    void *socket = zmq_socket(context, ZMQ_ROUTER);
     need(socket != NULL, "its socket");
     set(socket, ZMQ_LINGER, 0);
     set(socket, ZMQ_CURVE_SERVER, 1);
@@ -85,6 +127,7 @@ static void *socket_open(const char *endpoint, const struct keys *keys)
     set(socket, ZMQ_HANDSHAKE_IVL, 5000);
     set(socket, ZMQ_RCVHWM, 64);
     set(socket, ZMQ_SNDHWM, 64);
+    need(zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, "bare", 4) == 0, "its ZAP domain");
     need(zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, keys_secret_of(keys), CAS_KEY_BYTES) == 0,
          "its key");
     need(zmq_bind(socket, endpoint) == 0, endpoint);
@@ -106,7 +149,9 @@ void bench_bare_run(const char *endpoint, const char *endpoint_path, const char 
     bench_done_make(&answers.done);
     bench_offer_make(&answers.offer);
     bench_grant_make(sign, &answers.grant);
-    void *socket = socket_open(endpoint, keys);
+    void *context = zmq_ctx_new();
+    void *zap = zap_open(context);
+    void *socket = socket_open(context, endpoint, keys);
     char bound[256];
     size_t size = sizeof bound;
     need(zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, bound, &size) == 0, "where it listens");
@@ -117,8 +162,9 @@ void bench_bare_run(const char *endpoint, const char *endpoint_path, const char 
     (void)zmq_msg_init(&id);
     (void)zmq_msg_init(&body);
     for (;;) {
-        zmq_pollitem_t item = {socket, 0, ZMQ_POLLIN, 0};
-        (void)zmq_poll(&item, 1, -1);
+        zmq_pollitem_t items[] = {{zap, 0, ZMQ_POLLIN, 0}, {socket, 0, ZMQ_POLLIN, 0}};
+        (void)zmq_poll(items, CAS_COUNT(items), -1);
+        zap_serve(zap);
         while (zmq_msg_recv(&id, socket, ZMQ_DONTWAIT) >= 0) {
             need(zmq_msg_recv(&body, socket, 0) >= 0, "a frame's body");
             if (zmq_msg_size(&id) == ROUTE_BYTES)
