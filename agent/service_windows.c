@@ -1,24 +1,237 @@
 #include "agent/service.h"
 
-#include <windows.h>
+#include <stdio.h>
+
+#include "agent/place.h"
+#include "agent/service_windows.h"
+#include "proto/base/wide_windows.h"
+
+#include <tlhelp32.h>
+
+enum {
+    EXIT_FAILED = 1,
+    START_HINT_MS = 30000, /* to open journal and outbox on a slow disk */
+    STOP_HINT_MS = 15000,  /* until the next checkpoint at the latest */
+    CHECKPOINT_MS = 1000,
+    CLOSE_WAIT_MS = 4500,   /* Windows gives a console window that is closed 5 s */
+    RELEASE_WAIT_MS = 5000, /* for the one before, which is on its way out */
+    STEP_MS = 100
+};
 
 static volatile LONG is_ending;
+static volatile LONG is_over; /* body has returned */
+static volatile LONG checkpoint;
+static bool is_managed;
+static SERVICE_STATUS_HANDLE status_handle;
+static ULONGLONG told_at_ms;
+static service_body *service_work;
+static void *service_context;
+static int service_code;
 
-/* Called on a thread of the system's. */
-static BOOL WINAPI end(DWORD what)
+enum cas_err service_api_fail(struct cas_why *why, DWORD number, const char *api, const char *next)
 {
-    (void)what;
+    char words[320];
+    struct cas_text text = CAS_TEXT(words);
+    cas_text_clear(&text);
+    wide_err_words(number, &text);
+    return cas_fail(why, wide_err_of(number), "%s: %s%s", api, words, next);
+}
+
+/* ---- the service manager ---- */
+
+/* From the service's thread and from Windows' own: nothing here is shared but the counter. */
+static void status_tell(DWORD state, DWORD hint_ms, int code)
+{
+    bool is_pending = state == SERVICE_START_PENDING || state == SERVICE_STOP_PENDING;
+    SERVICE_STATUS status = {
+        .dwServiceType = SERVICE_WIN32_OWN_PROCESS,
+        .dwCurrentState = state,
+        .dwControlsAccepted =
+            state == SERVICE_RUNNING
+                ? SERVICE_ACCEPT_STOP | SERVICE_ACCEPT_SHUTDOWN | SERVICE_ACCEPT_PRESHUTDOWN
+                : 0,
+        .dwWin32ExitCode = code == 0 ? NO_ERROR : ERROR_SERVICE_SPECIFIC_ERROR,
+        .dwServiceSpecificExitCode = (DWORD)code,
+        .dwCheckPoint = is_pending ? (DWORD)InterlockedIncrement(&checkpoint) : 0,
+        .dwWaitHint = hint_ms};
+    (void)SetServiceStatus(status_handle, &status);
+}
+
+/* On a thread of Windows' own: says that it was heard, and leaves the work to the loop. */
+static DWORD WINAPI control_take(DWORD control, DWORD type, void *data, void *context)
+{
+    (void)type;
+    (void)data;
+    (void)context;
+    switch (control) {
+    case SERVICE_CONTROL_STOP:
+    case SERVICE_CONTROL_SHUTDOWN:
+    case SERVICE_CONTROL_PRESHUTDOWN:
+        status_tell(SERVICE_STOP_PENDING, STOP_HINT_MS, 0);
+        (void)InterlockedExchange(&is_ending, 1);
+        return NO_ERROR;
+    case SERVICE_CONTROL_INTERROGATE:
+        return NO_ERROR;
+    default:
+        return ERROR_CALL_NOT_IMPLEMENTED;
+    }
+}
+
+/* Not in Windows' own folder, where a service begins: relative names would land there. */
+static void folder_set(void)
+{
+    wchar_t wide[OPTIONS_PATH_BYTES];
+    if (wide_from_utf8(place_here()->state, wide, OPTIONS_PATH_BYTES) == CAS_OK)
+        (void)SetCurrentDirectoryW(wide);
+}
+
+static void WINAPI service_main(DWORD argument_n, wchar_t **arguments)
+{
+    (void)argument_n;
+    (void)arguments;
+    is_managed = true;
+    status_handle = RegisterServiceCtrlHandlerExW(SERVICE_NAME, control_take, NULL);
+    if (status_handle == NULL) {
+        service_code = EXIT_FAILED;
+        return;
+    }
+    status_tell(SERVICE_START_PENDING, START_HINT_MS, 0);
+    folder_set();
+    service_code = service_work(service_context);
+    status_tell(SERVICE_STOPPED, 0, service_code);
+}
+
+void service_started(void)
+{
+    if (is_managed && !service_is_ending())
+        status_tell(SERVICE_RUNNING, 0, 0);
+}
+
+bool service_is_managed(void)
+{
+    return is_managed;
+}
+
+bool service_is_ending(void)
+{
+    bool is_asked = InterlockedCompareExchange(&is_ending, 0, 0) != 0;
+    ULONGLONG now_ms = GetTickCount64();
+    if (is_asked && is_managed && now_ms - told_at_ms >= CHECKPOINT_MS) {
+        told_at_ms = now_ms;
+        status_tell(SERVICE_STOP_PENDING, STOP_HINT_MS, 0);
+    }
+    return is_asked;
+}
+
+/* ---- a console ---- */
+
+/* On a thread of Windows' own. A closed window ends the process as soon as this returns. */
+static BOOL WINAPI console_take(DWORD event)
+{
     (void)InterlockedExchange(&is_ending, 1);
+    if (event == CTRL_C_EVENT || event == CTRL_BREAK_EVENT)
+        return TRUE;
+    for (int waited_ms = 0; waited_ms < CLOSE_WAIT_MS; waited_ms += STEP_MS) {
+        if (InterlockedCompareExchange(&is_over, 0, 0) != 0)
+            break;
+        Sleep(STEP_MS);
+    }
     return TRUE;
 }
 
 int service_run(service_body *body, void *context)
 {
-    (void)SetConsoleCtrlHandler(end, TRUE);
-    return body(context);
+    service_work = body;
+    service_context = context;
+    wchar_t name[] = SERVICE_NAME;
+    SERVICE_TABLE_ENTRYW table[] = {{name, service_main}, {NULL, NULL}};
+    if (StartServiceCtrlDispatcherW(table) != 0)
+        return service_code;
+    DWORD number = GetLastError();
+    if (number != ERROR_FAILED_SERVICE_CONTROLLER_CONNECT) {
+        struct cas_why why = {.text = ""};
+        (void)service_api_fail(&why, number, "StartServiceCtrlDispatcher", "");
+        (void)fprintf(stderr, "casfleet-agent: %s\n", why.text);
+        return EXIT_FAILED;
+    }
+    (void)SetConsoleCtrlHandler(console_take, TRUE);
+    int code = body(context);
+    (void)InterlockedExchange(&is_over, 1);
+    return code;
 }
 
-bool service_is_ending(void)
+void service_wait(int64_t wait_ms)
 {
-    return InterlockedCompareExchange(&is_ending, 0, 0) != 0;
+    ULONGLONG end_ms = GetTickCount64() + (ULONGLONG)(wait_ms > 0 ? wait_ms : 0);
+    for (ULONGLONG now_ms = GetTickCount64();
+         now_ms < end_ms && InterlockedCompareExchange(&is_ending, 0, 0) == 0;
+         now_ms = GetTickCount64())
+        Sleep(end_ms - now_ms < STEP_MS ? (DWORD)(end_ms - now_ms) : STEP_MS);
+}
+
+/* ---- one agent a server ---- */
+
+/* Another process of this program's name, 0 when none is seen. */
+static DWORD other_process(void)
+{
+    wchar_t path[MAX_PATH];
+    DWORD size = GetModuleFileNameW(NULL, path, MAX_PATH);
+    const wchar_t *slash = size > 0 && size < MAX_PATH ? wcsrchr(path, L'\\') : NULL;
+    const wchar_t *own = slash != NULL ? slash + 1 : SERVICE_NAME L".exe";
+    HANDLE list = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
+    if (list == INVALID_HANDLE_VALUE)
+        return 0;
+    DWORD found = 0;
+    PROCESSENTRY32W entry = {.dwSize = sizeof entry};
+    for (BOOL is_there = Process32FirstW(list, &entry); is_there != 0 && found == 0;
+         is_there = Process32NextW(list, &entry)) {
+        bool is_other = entry.th32ProcessID != GetCurrentProcessId();
+        if (is_other && _wcsicmp(entry.szExeFile, own) == 0)
+            found = entry.th32ProcessID;
+    }
+    (void)CloseHandle(list);
+    return found;
+}
+
+static bool is_claimed(DWORD *ret_number)
+{
+    static HANDLE mutex; /* until the process ends */
+    mutex = CreateMutexW(NULL, FALSE, L"Global\\" SERVICE_NAME);
+    *ret_number = GetLastError();
+    if (mutex != NULL && *ret_number != ERROR_ALREADY_EXISTS)
+        return true;
+    if (mutex != NULL)
+        (void)CloseHandle(mutex);
+    return false;
+}
+
+enum cas_err service_claim(struct cas_why *why)
+{
+    /* The service manager starts the next one as soon as the last one says that it stopped. */
+    DWORD number = 0;
+    for (int waited_ms = 0; !is_claimed(&number); waited_ms += STEP_MS) {
+        bool is_held = number == ERROR_ALREADY_EXISTS || number == ERROR_ACCESS_DENIED;
+        if (!is_held)
+            return service_api_fail(why, number, "CreateMutex Global\\" SERVICE_NAME_UTF8, "");
+        if (is_managed && waited_ms < RELEASE_WAIT_MS) {
+            Sleep(STEP_MS);
+            continue;
+        }
+        DWORD other = other_process();
+        if (other == 0)
+            return cas_fail(why,
+                            CAS_ERR_LOCKED,
+                            "another casfleet-agent runs on this server: stop it first");
+        return cas_fail(why,
+                        CAS_ERR_LOCKED,
+                        "another casfleet-agent runs on this server, process %lu: stop it first "
+                        "(the service: casfleet-agent stop)",
+                        other);
+    }
+    return CAS_OK;
+}
+
+bool service_has_manager(void)
+{
+    return true;
 }

@@ -31,6 +31,7 @@ struct channel_client {
     unsigned quick_n; /* handshakes cut at once, in a row */
     enum channel_state state;
     uint64_t connects;
+    struct channel_progress progress;
 };
 
 void channel_client_free(struct channel_client *client)
@@ -129,7 +130,16 @@ static void note_cut(struct channel_client *client, int64_t mono_ms)
 static void note_event(struct channel_client *client, enum channel_event event, int64_t mono_ms)
 {
     switch (event) {
+    case CHANNEL_EVENT_DELAYED:
+        client->progress.is_named = true;
+        break;
+    case CHANNEL_EVENT_RETRIED:
+        client->progress.failed_n++;
+        break;
     case CHANNEL_EVENT_CONNECTED:
+        client->progress.is_named = true;
+        client->progress.is_connected = true;
+        client->progress.is_refused = false;
         client->connected_us = zmq_stopwatch_intermediate(client->stopwatch);
         break;
     case CHANNEL_EVENT_UP:
@@ -138,6 +148,7 @@ static void note_event(struct channel_client *client, enum channel_event event, 
         client->quick_n = 0;
         break;
     case CHANNEL_EVENT_REFUSED:
+        client->progress.is_refused = true;
         redial_later(client, CHANNEL_WAITING, mono_ms);
         break;
     case CHANNEL_EVENT_PROTOCOL:
@@ -151,6 +162,7 @@ static void note_event(struct channel_client *client, enum channel_event event, 
             client->state = CHANNEL_CONNECTING;
         break;
     case CHANNEL_EVENT_CLOSED:
+        client->progress.is_named = true; /* there was an address to connect to */
         client->state = CHANNEL_CONNECTING;
         break;
     case CHANNEL_EVENT_NONE:
@@ -245,4 +257,9 @@ enum channel_state channel_client_state(const struct channel_client *client)
 uint64_t channel_client_connects(const struct channel_client *client)
 {
     return client->connects;
+}
+
+struct channel_progress channel_client_progress(const struct channel_client *client)
+{
+    return client->progress;
 }

@@ -49,6 +49,8 @@ const char *channel_words(void);
 enum channel_event {
     CHANNEL_EVENT_NONE,
     CHANNEL_EVENT_OTHER,
+    CHANNEL_EVENT_DELAYED,   /* the name became an address; TCP is asked for */
+    CHANNEL_EVENT_RETRIED,   /* a try ended before TCP stood; another one follows */
     CHANNEL_EVENT_CONNECTED, /* TCP stands; the handshake begins */
     CHANNEL_EVENT_CLOSED,    /* TCP was refused */
     CHANNEL_EVENT_UP,        /* handshake done */

@@ -54,6 +54,10 @@ void channel_watch_free(void *socket, void *watch)
 static enum channel_event event_of(uint16_t number)
 {
     switch (number) {
+    case ZMQ_EVENT_CONNECT_DELAYED:
+        return CHANNEL_EVENT_DELAYED;
+    case ZMQ_EVENT_CONNECT_RETRIED:
+        return CHANNEL_EVENT_RETRIED;
     case ZMQ_EVENT_CONNECTED:
         return CHANNEL_EVENT_CONNECTED;
     case ZMQ_EVENT_CLOSED:

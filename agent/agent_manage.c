@@ -1,0 +1,281 @@
+#include "agent/agent_program.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/place.h"
+#include "agent/service.h"
+#include "proto/base/file.h"
+
+enum {
+    SERVICE_WAIT_MS = 60000,
+};
+
+/* What the service leaves in its state folder. */
+static const char *const state_files[] = {
+    "agent.key",
+    "agent.ini",
+    "agent.lock",
+    "agent.log",
+    "agent.log.1",
+    "agent.log.2",
+    "agent.log.3",
+    "controller.pub",
+    "ledger.db",
+    "ledger.db-shm",
+    "ledger.db-wal",
+    "outbox.db",
+    "outbox.db-shm",
+    "outbox.db-wal",
+};
+
+static const char new_config[] =
+    "; What casfleet-agent is told. casfleet-agent --help lists every option; casfleet-agent "
+    "check\r\n"
+    "; says whether this file is good and whether the controller can be reached.\r\n"
+    "; Needed: where the controller listens, and its public keys (the file controller.pub that\r\n"
+    "; casfleet-controller wrote; it holds no secret).\r\n"
+    "; controller = tcp://HOST:5670\r\n"
+    "; controller_keys = controller.pub\r\n";
+
+static void tell(void *context, const char *line)
+{
+    (void)context;
+    (void)printf("%s\n", line);
+}
+
+static int failed(enum cas_err err, const struct cas_why *why)
+{
+    (void)fprintf(stderr,
+                  "casfleet-agent: %s\n",
+                  why->text[0] != '\0' ? why->text : cas_err_words(err));
+    return err == CAS_ERR_DENIED   ? AGENT_EXIT_DENIED
+           : err == CAS_ERR_CONFIG ? AGENT_EXIT_REFUSED
+                                   : AGENT_EXIT_FAILED;
+}
+
+/* ---- install: folder, configuration, service ---- */
+
+struct install {
+    const struct agent_call *call;
+    char config[OPTIONS_PATH_BYTES];
+    char state[OPTIONS_PATH_BYTES];
+    bool is_given[OPTIONS_ROWS];
+    struct agent_options wanted; /* the flags, with full paths */
+};
+
+/* In a file a relative path starts at the file's folder, on the command line at the current one. */
+static enum cas_err paths_fill(struct install *install, struct cas_why *why)
+{
+    const struct options_program *program = agent_program();
+    install->wanted = *install->call->options;
+    for (size_t i = 0; i < program->row_n; i++) {
+        const struct options_row *row = &program->row[i];
+        char *path = (char *)&install->wanted + row->offset;
+        install->is_given[i] = install->call->is_given[i];
+        if (!install->is_given[i] || row->kind != OPTIONS_PATH || path[0] == '\0')
+            continue;
+        char full[OPTIONS_PATH_BYTES];
+        enum cas_err err = service_full_path(path, full, why);
+        if (err != CAS_OK)
+            return err;
+        memcpy(path, full, sizeof full);
+    }
+    const char *config = install->call->ask.config;
+    return service_full_path(config[0] != '\0' ? config : place_here()->config,
+                             install->config,
+                             why);
+}
+
+/* The file as it is, or a new one. Caller frees. */
+static enum cas_err
+config_read(const char *path, char **ret_text, size_t *ret_size, struct cas_why *why)
+{
+    if (file_exists(path))
+        return file_read(path, CONFIG_BYTES, FILE_PUBLIC, ret_text, ret_size, why);
+    char *text = malloc(sizeof new_config);
+    if (text == NULL)
+        return cas_fail(why, CAS_ERR_NOMEM, "%s: no memory for its text", path);
+    memcpy(text, new_config, sizeof new_config);
+    *ret_text = text;
+    *ret_size = sizeof new_config - 1;
+    return CAS_OK;
+}
+
+/* The controller's keys are copied to where only administrators write: who can change them can
+ * become this agent's controller. */
+static enum cas_err keys_copy(struct install *install, struct cas_why *why)
+{
+    char *path = install->wanted.controller_keys;
+    char own[OPTIONS_PATH_BYTES];
+    agent_path_in(install->state, "controller.pub", own);
+    if (path[0] == '\0' || strcmp(path, own) == 0)
+        return CAS_OK;
+    struct keys_controller keys;
+    enum cas_err err = keys_controller_load(path, &keys, why);
+    if (err != CAS_OK)
+        return err;
+    char *text = NULL;
+    size_t size = 0;
+    err = file_read(path, KEY_FILE_BYTES, FILE_PUBLIC, &text, &size, why);
+    if (err != CAS_OK)
+        return err;
+    err = file_write(own, (struct cas_slice){text, size}, FILE_PUBLIC, why);
+    free(text);
+    if (err == CAS_OK)
+        (void)printf("keys        of the controller copied to %s\n", own);
+    memcpy(path, own, sizeof own);
+    return err;
+}
+
+/* Writes only what was read back and found good. */
+static enum cas_err config_write(struct install *install, struct cas_why *why)
+{
+    static char data[CONFIG_BYTES + 1];
+    static struct agent_options checked;
+    struct cas_text merged = CAS_TEXT(data);
+    cas_text_clear(&merged);
+    char *old = NULL;
+    size_t old_bytes = 0;
+    bool is_new = !file_exists(install->config);
+    enum cas_err err = config_read(install->config, &old, &old_bytes, why);
+    if (err != CAS_OK)
+        return err;
+    err = options_merge(agent_program(),
+                        install->config,
+                        (struct cas_slice){old, old_bytes},
+                        &install->wanted,
+                        install->is_given,
+                        &merged,
+                        why);
+    bool is_same = !is_new && old_bytes == merged.used && memcmp(old, data, old_bytes) == 0;
+    free(old);
+    struct cas_slice text = {data, merged.used};
+    if (err == CAS_OK)
+        err = options_parse(agent_program(), install->config, text, &checked, why);
+    if (err == CAS_OK && !is_same)
+        err = file_write(install->config, text, FILE_PUBLIC, why);
+    if (err != CAS_OK)
+        return err;
+    (void)printf("settings    %s%s\n",
+                 install->config,
+                 is_new    ? " written"
+                 : is_same ? " as it was"
+                           : " brought up to date");
+    if (checked.controller[0] == '\0' || checked.controller_keys[0] == '\0')
+        (void)printf("next        write controller and controller_keys into it, then\n"
+                     "            casfleet-agent check\n");
+    return CAS_OK;
+}
+
+/* The folder of the state: as given now, else as the file has it, else the system's. */
+static enum cas_err state_find(struct install *install, struct cas_why *why)
+{
+    static struct agent_options before;
+    const struct options_program *program = agent_program();
+    const char *state = install->wanted.state;
+    for (size_t i = 0; i < program->row_n; i++) {
+        bool is_state = strcmp(program->row[i].name, "state") == 0;
+        if (!is_state || install->is_given[i] || !file_exists(install->config))
+            continue;
+        char *text = NULL;
+        size_t size = 0;
+        enum cas_err err = file_read(install->config, CONFIG_BYTES, FILE_PUBLIC, &text, &size, why);
+        if (err != CAS_OK)
+            return err;
+        err = options_parse(program, install->config, (struct cas_slice){text, size}, &before, why);
+        free(text);
+        if (err != CAS_OK)
+            return err;
+        state = before.state;
+    }
+    return cas_slice_copy(cas_slice_of(state), install->state, sizeof install->state);
+}
+
+int agent_install(const struct agent_call *call)
+{
+    static struct install install;
+    struct cas_why why = {.text = ""};
+    install.call = call;
+    enum cas_err err = service_may_manage(&why);
+    if (err == CAS_OK)
+        err = keys_start(&why);
+    if (err == CAS_OK)
+        err = paths_fill(&install, &why);
+    if (err == CAS_OK)
+        err = state_find(&install, &why);
+    if (err == CAS_OK)
+        err = place_state_make(install.state, &why);
+    if (err == CAS_OK) {
+        (void)printf("state       %s, for SYSTEM and administrators alone\n", install.state);
+        err = keys_copy(&install, &why);
+    }
+    if (err == CAS_OK)
+        err = config_write(&install, &why);
+    struct service_plan plan = {.config = install.config};
+    if (err == CAS_OK)
+        err = service_install(&plan, tell, NULL, &why);
+    return err == CAS_OK ? AGENT_EXIT_FINE : failed(err, &why);
+}
+
+/* ---- uninstall ---- */
+
+static int state_remove(const struct agent_call *call, const char *state)
+{
+    char question[OPTIONS_PATH_BYTES + 128];
+    (void)snprintf(question,
+                   sizeof question,
+                   "Delete key, journal and unsent reports in %s? They cannot be brought back.",
+                   state);
+    bool is_wanted = call->options->remove_state || (file_exists(state) && service_ask(question));
+    if (!is_wanted) {
+        (void)printf("state       %s stays as it is\n", state);
+        return AGENT_EXIT_FINE;
+    }
+    struct cas_why why = {.text = ""};
+    enum cas_err err = service_remove_files(state, state_files, CAS_COUNT(state_files), &why);
+    if (err != CAS_OK)
+        return failed(err, &why);
+    (void)printf("state       %s deleted\n", state);
+    return AGENT_EXIT_FINE;
+}
+
+int agent_uninstall(const struct agent_call *call)
+{
+    static struct agent_options loaded;
+    struct options_ask ask;
+    struct cas_why why = {.text = ""};
+    enum cas_err err = service_may_manage(&why);
+    if (err != CAS_OK)
+        return failed(err, &why);
+    /* A file that cannot be read must not keep the service here: its folder stays then. */
+    bool is_read =
+        options_load(agent_program(), call->argc, call->argv, &loaded, &ask, &why) == CAS_OK;
+    if (!is_read)
+        (void)printf("settings    %s; the state folder is not looked for\n", why.text);
+    err = service_stop(SERVICE_WAIT_MS, tell, NULL, &why);
+    if (err == CAS_OK || err == CAS_ERR_NOT_FOUND)
+        err = service_delete(tell, NULL, &why);
+    if (err != CAS_OK)
+        return failed(err, &why);
+    return is_read ? state_remove(call, loaded.state) : AGENT_EXIT_FINE;
+}
+
+/* ---- start, stop ---- */
+
+int agent_start(const struct agent_call *call)
+{
+    (void)call;
+    struct cas_why why = {.text = ""};
+    enum cas_err err = service_start(SERVICE_WAIT_MS, tell, NULL, &why);
+    return err == CAS_OK ? AGENT_EXIT_FINE : failed(err, &why);
+}
+
+int agent_stop(const struct agent_call *call)
+{
+    (void)call;
+    struct cas_why why = {.text = ""};
+    enum cas_err err = service_stop(SERVICE_WAIT_MS, tell, NULL, &why);
+    return err == CAS_OK ? AGENT_EXIT_FINE : failed(err, &why);
+}

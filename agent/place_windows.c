@@ -1,0 +1,203 @@
+#include "agent/place.h"
+
+#include <string.h>
+#include <windows.h>
+
+#include <aclapi.h>
+#include <sddl.h>
+
+#include "proto/base/file.h"
+#include "proto/base/wide_windows.h"
+
+enum {
+    TOKEN_BYTES = 256,
+    SID_TEXT = 192
+};
+
+/* The system and administrators alone, for all that is made below too; nothing comes down from the
+ * folder above. */
+static const wchar_t guard_words[] = L"O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)";
+
+/* Where programs keep their data: what the system's own list says. The environment comes second: it
+ * is whatever the caller made of it. */
+static void program_data(wchar_t *ret_wide, DWORD cap)
+{
+    DWORD bytes = cap * (DWORD)sizeof *ret_wide;
+    static const wchar_t list[] = L"SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\\ProfileList";
+    if (RegGetValueW(HKEY_LOCAL_MACHINE,
+                     list,
+                     L"ProgramData",
+                     RRF_RT_REG_SZ,
+                     NULL,
+                     ret_wide,
+                     &bytes) == ERROR_SUCCESS)
+        return;
+    DWORD size = GetEnvironmentVariableW(L"ProgramData", ret_wide, cap);
+    if (size == 0 || size >= cap)
+        (void)wcscpy_s(ret_wide, cap, L"C:\\ProgramData");
+}
+
+static void path_put(char *ret_path, const char *base, const char *tail)
+{
+    struct cas_text text = {.data = ret_path, .cap = OPTIONS_PATH_BYTES};
+    cas_text_clear(&text);
+    cas_text_add(&text, "%s%s", base, tail);
+}
+
+static char parent_path[OPTIONS_PATH_BYTES];
+
+const struct place *place_here(void)
+{
+    static struct place here = {.host = "windows", .separator = '\\', .is_windows = true};
+    if (here.state[0] != '\0')
+        return &here;
+    wchar_t wide[MAX_PATH];
+    char base[MAX_PATH * 3];
+    program_data(wide, MAX_PATH);
+    if (wide_to_utf8(wide, base, sizeof base) != CAS_OK)
+        path_put(base, "C:\\ProgramData", "");
+    path_put(parent_path, base, "\\casfleet");
+    path_put(here.state, base, "\\casfleet\\agent");
+    path_put(here.config, base, "\\casfleet\\agent\\agent.ini");
+    path_put(here.log, base, "\\casfleet\\agent\\agent.log");
+    return &here;
+}
+
+/* ---- the default folder: anybody may make folders where it lies, so who made it is looked at ----
+ */
+
+static enum cas_err
+api_fail(struct cas_why *why, DWORD number, const char *api, const char *path, const char *next)
+{
+    char words[320];
+    struct cas_text text = CAS_TEXT(words);
+    cas_text_clear(&text);
+    wide_err_words(number, &text);
+    return cas_fail(why, wide_err_of(number), "%s: %s: %s%s", path, api, words, next);
+}
+
+static bool is_own(PSID sid)
+{
+    union {
+        TOKEN_USER user;
+        char bytes[TOKEN_BYTES];
+    } token;
+    HANDLE handle = NULL;
+    DWORD size = 0;
+    if (OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &handle) == 0)
+        return false;
+    bool is_read = GetTokenInformation(handle, TokenUser, &token, sizeof token, &size) != 0;
+    (void)CloseHandle(handle);
+    return is_read && EqualSid(sid, token.user.User.Sid) != 0;
+}
+
+static enum cas_err owner_refuse(const char *path, PSID owner, struct cas_why *why)
+{
+    char name[SID_TEXT] = "an unknown account";
+    wchar_t *wide = NULL;
+    if (ConvertSidToStringSidW(owner, &wide) != 0) {
+        if (wide_to_utf8(wide, name, sizeof name) != CAS_OK)
+            name[0] = '\0';
+        (void)LocalFree(wide);
+    }
+    return cas_fail(why,
+                    CAS_ERR_MODE,
+                    "%s: was made by %s, neither SYSTEM nor an administrator: look what is in it, "
+                    "delete the folder, and try again",
+                    path,
+                    name);
+}
+
+static enum cas_err owner_check(const char *path, wchar_t *wide, struct cas_why *why)
+{
+    PSID owner = NULL;
+    PSECURITY_DESCRIPTOR descriptor = NULL;
+    DWORD number = GetNamedSecurityInfoW(wide,
+                                         SE_FILE_OBJECT,
+                                         OWNER_SECURITY_INFORMATION,
+                                         &owner,
+                                         NULL,
+                                         NULL,
+                                         NULL,
+                                         &descriptor);
+    if (number != ERROR_SUCCESS)
+        return api_fail(why, number, "GetNamedSecurityInfo", path, "");
+    bool is_good =
+        owner != NULL && (IsWellKnownSid(owner, WinLocalSystemSid) != 0 ||
+                          IsWellKnownSid(owner, WinBuiltinAdministratorsSid) != 0 || is_own(owner));
+    enum cas_err err = is_good ? CAS_OK : owner_refuse(path, owner, why);
+    (void)LocalFree(descriptor);
+    return err;
+}
+
+/* Puts owner and rights right again. Who is no administrator is not let in anyway. */
+static enum cas_err
+guard_put(const char *path, wchar_t *wide, PSECURITY_DESCRIPTOR descriptor, struct cas_why *why)
+{
+    PSID owner = NULL;
+    PACL list = NULL;
+    BOOL is_there = FALSE;
+    BOOL is_default = FALSE;
+    if (GetSecurityDescriptorOwner(descriptor, &owner, &is_default) == 0 ||
+        GetSecurityDescriptorDacl(descriptor, &is_there, &list, &is_default) == 0)
+        return api_fail(why, GetLastError(), "GetSecurityDescriptorDacl", path, "");
+    DWORD number = SetNamedSecurityInfoW(wide,
+                                         SE_FILE_OBJECT,
+                                         OWNER_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION |
+                                             PROTECTED_DACL_SECURITY_INFORMATION,
+                                         owner,
+                                         NULL,
+                                         list,
+                                         NULL);
+    if (number == ERROR_SUCCESS || number == ERROR_ACCESS_DENIED)
+        return CAS_OK;
+    return api_fail(why, number, "SetNamedSecurityInfo", path, "");
+}
+
+static enum cas_err
+guarded_folder(const char *path, PSECURITY_DESCRIPTOR descriptor, struct cas_why *why)
+{
+    wchar_t wide[OPTIONS_PATH_BYTES];
+    enum cas_err err = wide_from_utf8(path, wide, OPTIONS_PATH_BYTES);
+    if (err != CAS_OK)
+        return cas_fail(why, err, "%s: cannot be used as a path", path);
+    SECURITY_ATTRIBUTES attributes = {.nLength = sizeof attributes,
+                                      .lpSecurityDescriptor = descriptor};
+    if (CreateDirectoryW(wide, &attributes) != 0)
+        return CAS_OK;
+    DWORD number = GetLastError();
+    if (number == ERROR_ACCESS_DENIED)
+        return api_fail(why, number, "CreateDirectory", path, "; run it as administrator");
+    if (number != ERROR_ALREADY_EXISTS)
+        return api_fail(why, number, "CreateDirectory", path, "");
+    DWORD kind = GetFileAttributesW(wide);
+    if (kind == INVALID_FILE_ATTRIBUTES || (kind & FILE_ATTRIBUTE_DIRECTORY) == 0)
+        return cas_fail(why, CAS_ERR_EXISTS, "%s: exists and is not a folder", path);
+    /* A link could lead anywhere. */
+    if ((kind & FILE_ATTRIBUTE_REPARSE_POINT) != 0)
+        return cas_fail(why, CAS_ERR_MODE, "%s: is a link, and must be a folder", path);
+    err = owner_check(path, wide, why);
+    return err == CAS_OK ? guard_put(path, wide, descriptor, why) : err;
+}
+
+enum cas_err place_state_make(const char *path, struct cas_why *why)
+{
+    const struct place *here = place_here();
+    if (strcmp(path, here->state) != 0)
+        return file_folder(path, why);
+    PSECURITY_DESCRIPTOR descriptor = NULL;
+    if (ConvertStringSecurityDescriptorToSecurityDescriptorW(guard_words,
+                                                             SDDL_REVISION_1,
+                                                             &descriptor,
+                                                             NULL) == 0)
+        return api_fail(why,
+                        GetLastError(),
+                        "ConvertStringSecurityDescriptorToSecurityDescriptor",
+                        path,
+                        "");
+    enum cas_err err = guarded_folder(parent_path, descriptor, why);
+    if (err == CAS_OK)
+        err = guarded_folder(here->state, descriptor, why);
+    (void)LocalFree(descriptor);
+    return err;
+}
