@@ -230,7 +230,8 @@ size_t scene_counters_add_array(struct scene_counters *counters,
                 continue;
             kept_n++;
             number(counters, first, &item[i], instance);
-            add_row(counters, kind, instance, item[i].value);
+            /* A queue is asked for by the pool's name, however a provider writes it. */
+            add_row(counters, kind, pick == PICK_QUEUE ? pool : instance, item[i].value);
         }
     }
     return kept_n;

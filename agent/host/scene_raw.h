@@ -41,7 +41,7 @@ struct scene_item {
  * SCENE_INSTANCE_BYTES is cut between characters. Returns how many were kept; what finds no room
  * counts in dropped_n. The pool's name is compared without regard to ASCII case; when no instance
  * has it, the characters that must not stand in instance names ( ) # / \ * match what providers
- * write instead. */
+ * write instead. The queue's row is called as the pool. */
 size_t scene_counters_add_array(struct scene_counters *counters,
                                 enum capture_counter kind,
                                 const char *pool,
