@@ -120,6 +120,10 @@ void inventory_free(struct inventory *inventory)
 
 void inventory_server_clear(struct inventory_server *server)
 {
+    for (size_t i = 0; i < CAS_COUNT(server->value); i++) {
+        free(server->value[i].reason);
+        server->value[i].reason = NULL;
+    }
     free(server->fact);
     server->fact = NULL;
     server->fact_n = 0;

@@ -26,7 +26,7 @@ enum inventory_admission {
 struct inventory_value { /* one symptom's latest reading */
     bool is_known;
     double value;
-    char reason[48];
+    char *reason;  /* why not known, below REASON_BYTES; NULL: not told, or known */
     int64_t at_ms; /* agent's wall clock; 0: never reported */
 };
 struct inventory_fact {
@@ -100,11 +100,11 @@ struct inventory_server *inventory_by_name(const struct inventory *inventory,
                                            struct cas_slice name); /* case-blind; NULL */
 struct inventory_server *inventory_by_key(const struct inventory *inventory,
                                           const uint8_t key[CAS_KEY_BYTES]);
-/* Adds a copy, which takes over the facts; on an error they stay the caller's. CAS_ERR_EXISTS id,
- * name or key, CAS_ERR_TOO_MANY, CAS_ERR_NOMEM. */
+/* Adds a copy, which takes over facts and reasons; on an error they stay the caller's.
+ * CAS_ERR_EXISTS id, name or key, CAS_ERR_TOO_MANY, CAS_ERR_NOMEM. */
 CAS_CHECK enum cas_err inventory_add(struct inventory *inventory,
                                      const struct inventory_server *server);
-/* Frees the facts of a server that was not added. */
+/* Frees facts and reasons of a server that was not added. */
 void inventory_server_clear(struct inventory_server *server);
 /* A server admitted again under another key, or revoked: keeps its id, forgets live. */
 CAS_CHECK enum cas_err inventory_set_key(struct inventory *inventory,
@@ -148,6 +148,7 @@ enum inventory_service {
     SERVICE_UNPROBED,    /* health not known */
 };
 enum inventory_service inventory_service_of(const struct inventory_server *server, int64_t mono_ms);
+const char *inventory_reason(const struct inventory_value *value); /* "" when there is none */
 const char *inventory_service_words(enum inventory_service service);
 /* Requests have stopped changing by more than 10 % for 2 minutes; unknown is not settled. */
 bool inventory_is_settled(const struct inventory_server *server, int64_t mono_ms);

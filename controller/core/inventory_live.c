@@ -202,6 +202,26 @@ bool inventory_record_fact(struct inventory_server *server,
     return is_changed;
 }
 
+/* Most symptoms are known most of the time: a reason has memory of its own only while there is one.
+ */
+static void keep_reason(struct inventory_value *value, struct cas_slice reason)
+{
+    char text[REASON_BYTES];
+    keep_text(reason, text, sizeof text);
+    if (strcmp(text, inventory_reason(value)) == 0)
+        return;
+    free(value->reason);
+    size_t size = strlen(text) + 1;
+    value->reason = size > 1 ? malloc(size) : NULL;
+    if (value->reason != NULL)
+        memcpy(value->reason, text, size);
+}
+
+const char *inventory_reason(const struct inventory_value *value)
+{
+    return value->reason != NULL ? value->reason : "";
+}
+
 void inventory_record_sample(struct inventory_server *server,
                              const struct record_sample *sample,
                              int64_t at_ms)
@@ -216,9 +236,7 @@ void inventory_record_sample(struct inventory_server *server,
         value->at_ms = at_ms;
         value->is_known = reading->has_value && cas_is_number(reading->value);
         value->value = value->is_known ? reading->value : 0;
-        keep_text(reading->has_reason ? reading->reason : cas_slice_of(""),
-                  value->reason,
-                  sizeof value->reason);
+        keep_reason(value, reading->has_reason ? reading->reason : cas_slice_of(""));
     }
 }
 

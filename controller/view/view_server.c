@@ -129,7 +129,7 @@ static json_t *server_all_symptoms(const struct view_scene *scene,
         view_set_text(item, "words", symptom_words(symptom));
         view_set_text(item, "unit", unit_words(symptom_unit(symptom)));
         view_set_value(item, "value", value);
-        const char *reason = value->at_ms == 0 ? "never reported" : value->reason;
+        const char *reason = value->at_ms == 0 ? "never reported" : inventory_reason(value);
         view_set_text(item, "reason", value->is_known ? NULL : reason);
         json_t *age = value->at_ms == 0 ? json_null() : json_integer(view_age(scene, value->at_ms));
         json_object_set_new(item, "age_ms", age);

@@ -95,7 +95,7 @@ why_pool(const struct view_scene *scene, const struct inventory_server *server, 
         if (value->is_known)
             add_line(items, scene, value->at_ms, "%s %.0f", name, value->value);
         else
-            add_line(items, scene, value->at_ms, "%s not known: %s", name, value->reason);
+            add_line(items, scene, value->at_ms, "%s not known: %s", name, inventory_reason(value));
     }
     if (server->event_4227_n > 0)
         add_line(items,

@@ -437,13 +437,24 @@ TEST(inventory, readings_keep_value_time_or_reason)
     EXPECT_NEAR(1904, server->value[SYMPTOM_close_wait].value, 0);
     EXPECT_INT_EQ(50, server->value[SYMPTOM_close_wait].at_ms);
     EXPECT_FALSE(server->value[SYMPTOM_ports_used].is_known);
-    EXPECT_TEXT_EQ("no netstat", server->value[SYMPTOM_ports_used].reason);
+    EXPECT_TEXT_EQ("no netstat", inventory_reason(&server->value[SYMPTOM_ports_used]));
 
     /* The agent's clock was set back: what comes last counts. */
     readings[0].has_value = false;
     inventory_record_sample(server, &sample, 40);
     EXPECT_FALSE(server->value[SYMPTOM_close_wait].is_known);
     EXPECT_INT_EQ(40, server->value[SYMPTOM_close_wait].at_ms);
+
+    /* A reason is cut at its limit, and gone once the value is known. */
+    char long_reason[REASON_BYTES + 1];
+    memset(long_reason, 'r', sizeof long_reason - 1);
+    long_reason[sizeof long_reason - 1] = '\0';
+    readings[3].reason = cas_slice_of(long_reason);
+    inventory_record_sample(server, &sample, 60);
+    EXPECT_UINT_EQ(REASON_BYTES - 1, strlen(inventory_reason(&server->value[SYMPTOM_ports_used])));
+    readings[3] = (struct record_reading){.symptom = SYMPTOM_ports_used, .has_value = true};
+    inventory_record_sample(server, &sample, 70);
+    EXPECT_TEXT_EQ("", inventory_reason(&server->value[SYMPTOM_ports_used]));
 }
 
 TEST(inventory, port_events_are_counted)
