@@ -44,6 +44,16 @@ C11 = set(
     "stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath time uchar wchar wctype".split()
 )
 
+# Headers of one system: in the files of that system only.
+POSIX_HEADER = re.compile(
+    r"(aio|dirent|dlfcn|fnmatch|glob|grp|netdb|poll|pthread|pwd|regex|semaphore|spawn|strings|syslog|termios|unistd|"
+    r"arpa/\w+|net/\w+|netinet/\w+|sys/(epoll|file|ioctl|mman|random|resource|select|socket|statvfs|time|uio|un|wait))\.h$"
+)
+WINDOWS_HEADER = re.compile(
+    r"(?i:windows|win\w+|ws2\w+|io|direct|process|conio|sddl|acl\w+|psapi|pdh\w*|ip\w+api|tcpmib|tlhelp32|dpapi|"
+    r"sdd\w+|evt\w*|wbem\w*|objbase|aclapi|shlobj|version|msi\w*)\.h$"
+)
+
 FORBIDDEN = re.compile(
     r"\b(strcpy|strncpy|strcat|strncat|sprintf|vsprintf|strtok|strtok_r|atoi|atol|atoll|atof|gets|alloca|rand|srand|"
     r"setjmp|longjmp|system)\s*\("
@@ -96,6 +106,10 @@ def blanked(text, keep_strings):
 
 def is_platform(path):
     return re.search(r"_(posix|windows)\w*\.[ch]$", path) is not None
+
+
+def is_windows(path):
+    return re.search(r"_windows\w*\.[ch]$", path) is not None
 
 
 def is_source(path):
@@ -157,6 +171,8 @@ def check_quoted(root, path, number, target):
     if not os.path.exists(os.path.join(root, target)):
         breach(path, number, "include", '"%s" is no path from the top of the tree' % target)
         return
+    if is_windows(target) and not is_windows(path) and not path.startswith("tests/windows/"):
+        breach(path, number, "platform", '"%s" is for *_windows*.c: a door hides which system it is' % target)
     if not path.startswith(WINGS):
         return
     if target.startswith("tests/"):
@@ -184,6 +200,9 @@ def check_angled(path, number, header):
     if not in_product or (header.endswith(".h") and header[:-2] in C11):
         return
     if is_platform(path):
+        other = POSIX_HEADER if is_windows(path) else WINDOWS_HEADER
+        if other.match(header):
+            breach(path, number, "platform", "<%s> is the other system's" % header)
         return
     breach(path, number, "posix", "<%s> is not C11: such calls live in *_posix.c or *_windows.c" % header)
 

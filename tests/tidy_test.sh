@@ -60,6 +60,13 @@ code agent/planted_threads.c posix '#include <threads.h>'
 code agent/planted_strdup.c posix 'char *x(void) { return strdup("a"); }'
 code agent/planted_ssize.c posix 'static ssize_t x;'
 code agent/planted_if.c platform '#ifdef _WIN32'
+code proto/base/planted_winapi.c posix '#include <windows.h>'
+code proto/base/planted_a_posix.c platform '#include <windows.h>'
+code agent/planted_b_windows.c platform '#include <unistd.h>'
+code agent/planted_c_windows_net.c platform '#include <sys/socket.h>'
+code agent/planted_wide.c platform '#include "proto/base/wide_windows.h"'
+code agent/planted_d_posix.c platform '#include "proto/base/file_guard_windows.h"'
+printf '#include <windows.h>\n\n#include "proto/base/wide_windows.h"\n' >"$tree/agent/planted_fine_windows.c"
 
 awk 'BEGIN { for (i = 0; i <= 800; i++) print "/* line */" }' | plant agent/planted_long.c 801 size
 awk 'BEGIN { print "int x(void)\n{"; for (i = 0; i < 59; i++) print "    x();"; print "}" }' |
@@ -110,5 +117,9 @@ while IFS= read -r line; do
         missed=1
     fi
 done <"$work/expected"
+if grep -F planted_fine "$work/after" >&2; then
+    echo "tidy_test: nothing is wrong with this one" >&2
+    missed=1
+fi
 [ "$missed" = 0 ] || exit 1
 echo "tidy_test: $(wc -l <"$work/expected") planted breaches found"
