@@ -6,6 +6,7 @@
 #define CONTROLLER_CLI_CLI_H
 
 #include <stdio.h>
+#include <time.h>
 
 #include "proto/base/cas.h"
 #include "proto/base/options.h"
@@ -100,10 +101,12 @@ cli_print(FILE *out, enum cli_format format, const char *document, struct cas_wh
 /* Follows a rollout until it ends, stops or the operator leaves. */
 enum cli_exit cli_watch(struct cli_link *link, const struct cli_command *command);
 
-/* What the system knows of the terminal; cli_term_posix.c. */
+/* What the system knows of the terminal; cli_term_posix.c, cli_term_windows.c. */
 bool cli_term_is_terminal(FILE *file);
 bool cli_term_has_colour(FILE *file); /* a terminal, and NO_COLOR is not set */
 int cli_term_width(FILE *file);       /* 80 when not known */
+/* The zone this time is shown in, for people: "CET" or "UTC+01:00". Uses localtime. */
+void cli_term_zone(time_t seconds, struct cas_text *text);
 /* Ctrl-C leaves a watch, not the program. */
 void cli_term_catch_interrupt(void);
 bool cli_term_is_interrupted(void);

@@ -50,10 +50,12 @@ void cli_add_clock(struct cas_text *text, int64_t wall_ms, enum cli_clock clock)
         size = strftime(shown, sizeof shown, "%a %d %b %H:%M:%S", local);
         break;
     case CLI_CLOCK_ZONED:
-        size = strftime(shown, sizeof shown, "%a %d %b %H:%M %Z", local);
+        size = strftime(shown, sizeof shown, "%a %d %b %H:%M ", local);
         break;
     }
     cas_text_add(text, "%.*s", (int)size, shown);
+    if (clock == CLI_CLOCK_ZONED)
+        cli_term_zone(seconds, text);
 }
 
 void cli_add_bytes(struct cas_text *text, double bytes)

@@ -27,6 +27,14 @@ int cli_term_width(FILE *file)
     return size.ws_col;
 }
 
+void cli_term_zone(time_t seconds, struct cas_text *text)
+{
+    char shown[32];
+    const struct tm *local = localtime(&seconds);
+    size_t size = local == NULL ? 0 : strftime(shown, sizeof shown, "%Z", local);
+    cas_text_add(text, "%.*s", (int)size, shown);
+}
+
 static void on_interrupt(int signal_number)
 {
     (void)signal_number;

@@ -1,6 +1,8 @@
 #include "controller/cli/cli.h"
 
 #include <io.h>
+#include <stdlib.h>
+#include <time.h>
 #include <windows.h>
 
 #include "proto/base/args.h"
@@ -40,6 +42,28 @@ int cli_term_width(FILE *file)
     if (console == NULL || GetConsoleScreenBufferInfo(console, &info) == 0)
         return 80;
     return info.srWindow.Right - info.srWindow.Left + 1;
+}
+
+/* Windows' own name of it is long, and in the language of the machine. */
+void cli_term_zone(time_t seconds, struct cas_text *text)
+{
+    const struct tm *shown = localtime(&seconds);
+    if (shown == NULL)
+        return;
+    struct tm local = *shown;
+    shown = gmtime(&seconds);
+    if (shown == NULL)
+        return;
+    int days = local.tm_year != shown->tm_year ? local.tm_year - shown->tm_year
+                                               : local.tm_yday - shown->tm_yday;
+    int east_min = (days * 24 + local.tm_hour - shown->tm_hour) * 60 + local.tm_min - shown->tm_min;
+    cas_text_add(text, "UTC");
+    if (east_min != 0)
+        cas_text_add(text,
+                     "%c%02d:%02d",
+                     east_min < 0 ? '-' : '+',
+                     abs(east_min) / 60,
+                     abs(east_min) % 60);
 }
 
 /* Called on a thread of the system's. */
