@@ -195,6 +195,18 @@ static struct found of_kind(size_t size, enum redact_kind kind)
     return (struct found){size, kind};
 }
 
+/* Roots of the registry and of objects, and accounts every Windows has: no secrets. */
+static bool is_root(struct cas_slice name)
+{
+    static const char *const roots[] =
+        {"HKLM", "HKEY_LOCAL_MACHINE", "HKCU", "ROOT", "Global", "BUILTIN", "AUTHORITY"};
+    for (size_t i = 0; i < CAS_COUNT(roots); i++) {
+        if (is_same(name, roots[i]))
+            return true;
+    }
+    return false;
+}
+
 /* user in DOMAIN\user, user@domain and below a folder of users; the domain of the first is a name
  * too. A path's parts are not: what is before the backslash is then no word at its start. */
 static struct found account_at(struct cas_slice text, size_t at)
@@ -214,7 +226,7 @@ static struct found account_at(struct cas_slice text, size_t at)
         return of_kind(size, REDACT_HOST);
     bool is_inside_path = at > 0 && (text.data[at - 1] == '\\' || text.data[at - 1] == '/' ||
                                      text.data[at - 1] == ':');
-    if (next == '\\' && is_label(after) && !is_inside_path)
+    if (next == '\\' && is_label(after) && !is_inside_path && !is_root(part(text, at, at + size)))
         return of_kind(size, REDACT_HOST);
     return of_kind(0, REDACT_USER);
 }
