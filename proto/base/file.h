@@ -37,6 +37,9 @@ CAS_CHECK enum cas_err file_create(const char *path,
 /* Makes the folder (mode 0700), not its parents; fine when it exists. */
 CAS_CHECK enum cas_err file_folder(const char *path, struct cas_why *why);
 bool file_exists(const char *path);
+/* Takes the place of what has the new name. An open file_stream_append goes on writing to it. Not
+ * made sure on disk. */
+CAS_CHECK enum cas_err file_rename(const char *from, const char *to, struct cas_why *why);
 
 /* A stream that only appends, made when missing, to close with fclose; others may read the file,
  * and move or remove it, meanwhile. For text nobody relies on, as a log for people. */

@@ -222,6 +222,11 @@ bool file_exists(const char *path)
     return stat(path, &state) == 0;
 }
 
+enum cas_err file_rename(const char *from, const char *to, struct cas_why *why)
+{
+    return rename(from, to) == 0 ? CAS_OK : file_fail(why, "rename", from);
+}
+
 enum cas_err file_stream_append(const char *path, FILE **ret_stream, struct cas_why *why)
 {
     FILE *stream = fopen(path, "ab");

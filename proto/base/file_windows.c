@@ -325,6 +325,18 @@ bool file_exists(const char *path)
     return is_there;
 }
 
+enum cas_err file_rename(const char *from, const char *to, struct cas_why *why)
+{
+    enum cas_err err = CAS_OK;
+    wchar_t *wide_from = path_wide(from, &err, why);
+    wchar_t *wide_to = wide_from != NULL ? path_wide(to, &err, why) : NULL;
+    if (wide_to != NULL && MoveFileExW(wide_from, wide_to, MOVEFILE_REPLACE_EXISTING) == 0)
+        err = file_fail(why, "rename", from);
+    free(wide_from);
+    free(wide_to);
+    return err;
+}
+
 enum cas_err file_stream_append(const char *path, FILE **ret_stream, struct cas_why *why)
 {
     enum cas_err err = CAS_OK;

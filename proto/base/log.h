@@ -48,7 +48,12 @@ void log_set_level(enum log_level most);
 /* Appends to this file; NULL or "" is stderr. Called again after the file was moved away. On an
  * error the log stays where it was. */
 CAS_CHECK enum cas_err log_open(const char *path, struct cas_why *why);
-/* Tells outstanding counts, closes the file, back to stderr and LOG_INFO. */
+/* A file of the log has at most so many bytes: before a line that would be too much it becomes
+ * PATH.1, what was that PATH.2, up to PATH.file_n; the oldest goes. When that fails the file grows
+ * on, a line says so, and it is tried again a sixteenth later: no line is lost by it. bytes 0:
+ * never. */
+void log_set_limits(int64_t bytes, unsigned file_n);
+/* Tells outstanding counts, closes the file, back to stderr, LOG_INFO and no limits. */
 void log_close(void);
 
 /* For tests and stories: other time, other place. NULL puts the real ones back; both forget all

@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "proto/base/log.h"
+#include "proto/base/file.h"
+#include "proto/base/log_source.h"
 
 enum {
     LINES = 200
@@ -158,6 +159,177 @@ TEST(log, a_file_is_appended_to)
     struct cas_why why = {""};
     EXPECT_ERR(CAS_ERR_IO, log_open(test_path("none/agent.log"), &why));
     EXPECT_TEXT_HAS("none/agent.log: cannot open", why.text);
+}
+
+/* ---- files ---- */
+
+/* One line of exactly so many bytes in the file, with its end. */
+static void log_line_of(size_t bytes)
+{
+    static char words[LOG_LINE_BYTES];
+    size_t head = strlen("2026-10-14T00:00:05.250Z info start ");
+    CAS_ASSERT(bytes > head && bytes < LOG_LINE_BYTES);
+    memset(words, 'x', sizeof words);
+    words[bytes - head - 1] = '\0';
+    log_set_stage(NULL); /* the gates are not what is tested */
+    log_event(EVENT_START, "%s", words);
+}
+
+static size_t size_of(const char *path)
+{
+    size_t size = 0;
+    free(test_read(path, &size));
+    return size;
+}
+
+static const char *rotated(const char *path, unsigned n)
+{
+    static char data[FILE_PATH_BYTES];
+    struct cas_text text = CAS_TEXT(data);
+    cas_text_clear(&text);
+    cas_text_add(&text, "%s.%u", path, n);
+    return data;
+}
+
+TEST(log, a_file_holds_its_limit_to_the_byte_and_then_becomes_number_one)
+{
+    const char *path = test_path("agent.log");
+    log_set_limits(2000, 2);
+    EXPECT_OK(log_open(path, NULL), NULL);
+    log_line_of(1000);
+    log_line_of(1000);
+    EXPECT_UINT_EQ(2000, size_of(path));
+    EXPECT_FALSE(file_exists(rotated(path, 1)));
+    log_line_of(100);
+    EXPECT_UINT_EQ(100, size_of(path));
+    EXPECT_UINT_EQ(2000, size_of(rotated(path, 1)));
+    log_line_of(1000);
+    log_line_of(901); /* one byte too many */
+    EXPECT_UINT_EQ(901, size_of(path));
+    EXPECT_UINT_EQ(1100, size_of(rotated(path, 1)));
+    EXPECT_UINT_EQ(2000, size_of(rotated(path, 2)));
+    log_close();
+}
+
+TEST(log, the_oldest_file_goes_and_none_beyond_the_number_is_made)
+{
+    const char *path = test_path("agent.log");
+    log_set_limits(1500, 3);
+    EXPECT_OK(log_open(path, NULL), NULL);
+    for (size_t i = 0; i < 7; i++)
+        log_line_of(1000 + i);
+    log_close();
+    EXPECT_UINT_EQ(1006, size_of(path));
+    for (unsigned n = 1; n <= 3; n++)
+        EXPECT_UINT_EQ(1006 - n, size_of(rotated(path, n)));
+    EXPECT_FALSE(file_exists(rotated(path, 4)));
+}
+
+/* Why: a file that was large before the program started counts, or it would never end. */
+TEST(log, what_a_file_held_before_counts)
+{
+    const char *path = test_path("agent.log");
+    static char old[3000];
+    memset(old, '\n', sizeof old);
+    test_write(path, old, sizeof old);
+    log_set_limits(2000, 2);
+    EXPECT_OK(log_open(path, NULL), NULL);
+    log_line_of(100);
+    log_close();
+    EXPECT_UINT_EQ(100, size_of(path));
+    EXPECT_UINT_EQ(3000, size_of(rotated(path, 1)));
+}
+
+/* Why: a missing right, or a viewer that holds the old file, must cost no line and no end of the
+ * program. How: a folder that is not empty stands where the old file is to go; then it goes. */
+TEST(log, a_file_that_cannot_be_renamed_grows_on_and_says_so)
+{
+    const char *path = test_path("agent.log");
+    EXPECT_OK(file_folder(rotated(path, 1), NULL), NULL);
+    test_write(test_path("agent.log.1/in-the-way"), "x", 1);
+    log_set_limits(16000, 1);
+    EXPECT_OK(log_open(path, NULL), NULL);
+    for (size_t i = 0; i < 17; i++)
+        log_line_of(1000);
+    char *text = test_read(path, NULL);
+    const char *told = strstr(text, " warn log_kept ");
+    EXPECT_NOT_NULL(told);
+    EXPECT_TEXT_HAS("agent.log: cannot rename", told);
+    EXPECT_NULL(strstr(told + 1, " warn log_kept ")); /* not with every line */
+    free(text);
+    for (size_t i = 0; i < 3; i++)
+        log_line_of(1000);
+    EXPECT_TRUE(size_of(path) > 20000);
+    EXPECT_INT_EQ(0, remove(test_path("agent.log.1/in-the-way")));
+    EXPECT_INT_EQ(0, remove(rotated(path, 1)));
+    for (size_t i = 0; i < 2; i++)
+        log_line_of(1000);
+    log_close();
+    EXPECT_TRUE(size_of(rotated(path, 1)) > 20000);
+    EXPECT_TRUE(size_of(path) <= 2000);
+}
+
+TEST(log, a_file_moved_away_by_others_is_begun_anew)
+{
+    const char *path = test_path("agent.log");
+    log_set_limits(1500, 2);
+    EXPECT_OK(log_open(path, NULL), NULL);
+    log_line_of(1000);
+    EXPECT_OK(file_rename(path, test_path("taken"), NULL), NULL);
+    log_line_of(1000);
+    log_close();
+    EXPECT_UINT_EQ(1000, size_of(path));
+    EXPECT_UINT_EQ(1000, size_of(test_path("taken")));
+    EXPECT_FALSE(file_exists(rotated(path, 1)));
+}
+
+/* ---- the system's own log ---- */
+
+/* Why: the viewer finds an event's text by the whole id; a row without its text is shown as an
+ * error of the viewer. How: the message table is made of events.def as for the Windows program. */
+TEST(log, every_event_has_its_text_in_the_message_table)
+{
+    static const char *const severity[] = {"Error", "Warning", "Informational", "Informational"};
+    static const uint32_t bits[] = {3, 2, 1, 1};
+    char *table = test_read(CASFLEET_EVENTS_MC, NULL);
+    size_t row_n = 0;
+    size_t text_n = 0;
+    const struct log_event_row *rows = log_event_rows(&row_n);
+    for (size_t i = 0; i < row_n; i++) {
+        char head[256];
+        struct cas_text text = CAS_TEXT(head);
+        cas_text_clear(&text);
+        cas_text_add(&text,
+                     "\nMessageId=%d\r\nSeverity=%s\r\nFacility=None\r\nSymbolicName=EVENT_%s\r\n",
+                     (int)rows[i].event,
+                     severity[rows[i].level],
+                     rows[i].name);
+        const char *at = strstr(table, head);
+        if (at == NULL)
+            test_fail(TEST_PLACE(head), "no message for event %d", (int)rows[i].event);
+        const char *end = strstr(at, "\r\n.\r\n");
+        EXPECT_NOT_NULL(end);
+        EXPECT_TRUE(strstr(at, "%1") < end && strstr(at, rows[i].remedy) < end);
+        EXPECT_TRUE(strstr(at, rows[i].meaning + 1) < end); /* its first letter is a capital */
+        EXPECT_UINT_EQ((uint32_t)rows[i].event, log_source_id(&rows[i]) & 0xffffu);
+        EXPECT_UINT_EQ(bits[rows[i].level], log_source_id(&rows[i]) >> 30);
+        EXPECT_UINT_EQ(0, log_source_id(&rows[i]) >> 16 & 0x3fffu);
+    }
+    for (const char *at = table; (at = strstr(at, "MessageId=")) != NULL; at++)
+        text_n++;
+    EXPECT_UINT_EQ(row_n, text_n);
+    free(table);
+}
+
+TEST(log, the_systems_log_gets_errors_warnings_start_and_stop)
+{
+    size_t row_n = 0;
+    const struct log_event_row *rows = log_event_rows(&row_n);
+    for (size_t i = 0; i < row_n; i++) {
+        bool is_wanted = rows[i].level == LOG_ERROR || rows[i].level == LOG_WARN ||
+                         rows[i].event == EVENT_START || rows[i].event == EVENT_STOP;
+        EXPECT_TRUE(log_source_is_wanted(&rows[i]) == is_wanted);
+    }
 }
 
 /* Why: the number is the id in the Windows Event Log and people filter by it. */
