@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -18,12 +19,13 @@ from wine import AGENT, OURS, PROGRAM_FILES, WINDOWS, Server, Template
 
 TIMES = ["--gap", "0s", "--settle", "0s", "--fixed-too", "--floor", "0"]
 FAST = [*TIMES, "--drain", "0s", "--act", "5s", "--proof", "6s"]
+QUICK = {"sample": "1s", "report": "1s", "redial": "1s"}
 ENDED = {"done", "halted", "ended"}
 PACKAGES = WINDOWS / "package"
 
 
 def is_alone():
-    return sorted(os.listdir("/sys/class/net")) == ["lo"]
+    return [name for _, name in socket.if_nameindex()] == ["lo"]
 
 
 pytestmark = pytest.mark.skipif(not is_alone(), reason="NOT RUN: needs a network namespace of its own: tests/run_all.sh windows")
@@ -114,6 +116,7 @@ def stop_agent(server):
 # operator does with the new server, with both programs.
 def test_installed_as_a_service_approved_measured_and_recycled(server):
     farm = server.farm
+    server.settings(**QUICK)
     server.install(msi("0.1.0"), *server.controller_properties(), "POOLS=MSExchangeSyncAppPool")
     for name in ("casfleet-agent.exe", "casfleet.exe", "LICENSE.txt", "THIRD-PARTY.txt", "agent.sample.ini"):
         assert (server.drive / PROGRAM_FILES / name).stat().st_size > 100, name
@@ -122,7 +125,7 @@ def test_installed_as_a_service_approved_measured_and_recycled(server):
     server.wait_up()
     assert farm.json("agent", "list")["items"][0]["key"] == key
 
-    shown = server.shown()
+    shown = wait_until(lambda: (lambda s: s if s["facts"] else None)(server.shown()), 40, server.words)
     facts = {f["key"]: f for f in shown["facts"]}
     assert shown["build"] == "15.0.1497.2" and facts["host.kind"]["value"] == "windows", facts
     symptoms = wait_until(lambda: (lambda s: s if s.get("close_wait", {}).get("value") == server.sockets else None)(server.symptoms()),
@@ -141,8 +144,12 @@ def test_installed_as_a_service_approved_measured_and_recycled(server):
     wait_until(lambda: server.symptoms()["close_wait"]["value"] == 0, 90, lambda: str(server.symptoms()["close_wait"]))
     farm.check_effects(1, [server.name], agents=[server])
 
-    told = server.wine(r"C:\Program Files\casfleet\casfleet.exe", "--controller", farm.endpoints["operators"], "--controller-keys",
-                       f"Z:{farm.public}", "--key", f"Z:{farm.folder}/ops.admin.key", "status", "-o", "json", expect=None)
+    casfleet = r"C:\Program Files\casfleet\casfleet.exe"
+    public = server.wine(casfleet, "key", "new", r"C:\ops.key").split()[-1]
+    farm.run(BIN / "controller/casfleet-controller", "operator", "add", "ops.windows", "admin", public, "--config", farm.config)
+    farm.controller.signal(signal.SIGHUP)
+    told = server.wine(casfleet, "--controller", farm.endpoints["operators"], "--controller-keys", f"Z:{farm.public}", "--key",
+                       r"C:\ops.key", "status", "-o", "json", expect=None)
     assert steady(json.loads(told)) == steady(farm.json("status"))
 
     refused = server.wine(AGENT, "run", expect=None)

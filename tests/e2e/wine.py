@@ -176,7 +176,8 @@ class Server:
         return [f"CONTROLLER={self.farm.endpoints['agents']}", f"CONTROLLERKEYS=Z:{self.farm.public}"]
 
     def settings(self, **options):
-        """Written into the service's file, as an administrator would: at its end."""
+        """Written into the service's file, as an administrator would: at its end, before or after the installation."""
+        self.state.mkdir(parents=True, exist_ok=True)
         with open(self.state / "agent.ini", "a", encoding="utf-8", newline="") as file:
             file.writelines(f"{key} = {value}\r\n" for key, value in options.items())
 
