@@ -356,8 +356,11 @@ enum pool_health scene_probe_judge(const struct scene_probe *probe,
     const char *port = which == SCENE_FRONT ? "443" : "444";
     struct cas_text reason = CAS_TEXT(ret_reason->text);
     cas_text_clear(&reason);
-    if (probe->status == OK)
-        return judge_body(probe, port, host_name, &reason);
+    if (probe->status == OK) {
+        enum pool_health health = judge_body(probe, port, host_name, &reason);
+        scene_clean(ret_reason->text);
+        return health;
+    }
     if (probe->status == 0) {
         cas_text_add(&reason,
                      "healthcheck.htm of %s: %s",

@@ -53,19 +53,6 @@ static void read_counter(const struct scene *scene,
         say(reading, reason.text);
 }
 
-/* HTTP.sys writes some pools' names its own way: the counters' reader keeps the pool's queue alone.
- */
-static void read_queue(const struct scene *scene, struct host_reading *reading)
-{
-    const struct scene_counters *counters = scene->counters;
-    const char *instance = scene->pool;
-    for (size_t i = 0; counters != NULL && i < counters->row_n; i++) {
-        if (counters->row[i].kind == CAPTURE_QUEUE_REJECTED)
-            instance = counters->row[i].instance;
-    }
-    read_counter(scene, CAPTURE_QUEUE_REJECTED, instance, 1, (double)UINT32_MAX, reading);
-}
-
 /* ---- the pool's workers ---- */
 
 /* Why there is no newest worker; false: there is one. */
@@ -271,7 +258,7 @@ static void read_rate(const struct scene *scene, enum symptom symptom, struct ho
     else if (symptom == SYMPTOM_cpu_pct)
         read_counter(scene, CAPTURE_CPU, "_Total", 1, 100, reading);
     else
-        read_queue(scene, reading);
+        read_counter(scene, CAPTURE_QUEUE_REJECTED, scene->pool, 1, (double)UINT32_MAX, reading);
 }
 
 static void read_one(const struct scene *scene, enum symptom symptom, struct host_reading *reading)
@@ -414,6 +401,8 @@ static void pool_states(const struct scene *scene, struct host_pool *pool)
                              row->requester);
         }
     }
+    if (scene->no_exchange.text[0] == '\0' && scene->exchange.is_setup_running)
+        cas_text_add(&text, "%sExchange's setup is running", text.used > 0 ? ", " : "");
     if (states->refused_n > 0)
         cas_text_add(&text,
                      "%s%zu states not readable, %s",
