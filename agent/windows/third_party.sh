@@ -11,7 +11,7 @@ set -euo pipefail
 export LC_ALL=C.UTF-8
 
 here=$(cd "$(dirname "$0")" && pwd)
-packages="zeromq3 libsodium msgpack-c sqlite3 expat libinih jansson"
+packages="zeromq3 libsodium msgpack-c sqlite3 expat libinih jansson cmocka" # cmocka: for tests, in no program
 needed="g++-mingw-w64-x86-64-win32 gcc make cmake ninja-build pkg-config autoconf automake libtool dpkg-dev tcl xz-utils"
 triple=x86_64-w64-mingw32
 cache=${CASFLEET_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/casfleet}
@@ -135,6 +135,12 @@ build_jansson() {
     -DJANSSON_WITHOUT_TESTS=ON
 }
 
+build_cmocka() {
+  with_cmake cmocka -DWITH_STATIC_LIB=ON -DWITH_EXAMPLES=OFF -DUNIT_TESTING=OFF
+  rm -f "$made/lib/libcmocka.dll.a" # it builds both kinds, and installs the other one
+  cp build/cmocka/src/libcmocka-static.a "$made/lib/libcmocka.a"
+}
+
 one_file() { # LIBRARY SOURCE [FLAG...]
   local library=$1 source=$2
   shift 2
@@ -174,6 +180,7 @@ write_all_pc() {
   write_pc sqlite3 "$(version_of sqlite3)" "-lsqlite3"
   write_pc expat "$(version_of expat)" "-lexpat" -DXML_STATIC
   write_pc inih "$(version_of libinih)" "-linih"
+  write_pc cmocka "$(version_of cmocka)" "-lcmocka"
   write_pc jansson "$(version_of jansson)" "-ljansson -ladvapi32"
 }
 
@@ -241,7 +248,7 @@ build_all() {
   local first second is_built=yes
   lane libsodium zeromq3 &
   first=$!
-  lane libinih msgpack_c expat jansson sqlite3 &
+  lane libinih msgpack_c expat jansson cmocka sqlite3 &
   second=$!
   wait $first || is_built=no
   wait $second || is_built=no

@@ -23,7 +23,7 @@ CAS_CHECK enum cas_err wide_path(const char *path, wchar_t *ret_wide, size_t cap
 
 /* What kind of error a Win32 number is: CAS_ERR_NOT_FOUND, _DENIED, _FULL, _EXISTS, _TOO_LONG,
  * _NOMEM, _LOCKED (sharing), else CAS_ERR_IO. */
-enum cas_err wide_err_of(unsigned long number);
+CAS_CHECK enum cas_err wide_err_of(unsigned long number);
 /* The number with its English words, "error 5 (Access is denied)"; the number alone where Windows
  * has none. */
 void wide_err_words(unsigned long number, struct cas_text *out);
