@@ -9,6 +9,7 @@
 enum {
     LOOK_MS = 2500,          /* between looks at the pool */
     LOOK_ACTING_MS = 1000,   /* while a command is in hand */
+    LOOK_EARLY_MS = 750,     /* with what else is due: waking up costs more than looking */
     HEARTBEAT_GAP_MS = 1000, /* between heartbeats that no TICK asked for */
     REPORT_SPREAD_MS = 5000, /* a farm that comes back together does not report together */
     WRITABLE_MS = 300000, /* between checks of the ledger's reserve; sooner when the outbox fails */
@@ -328,7 +329,7 @@ enum cas_err agent_open(const struct agent_settings *settings,
         agent->bookmark[0] = '\0';
     agent->is_writable = true;
     agent->writable_ms = now.mono_ms;
-    agent->settled_ms = now.mono_ms;
+    agent->settled_ms = now.mono_ms - SAMPLE_MS;
     agent->look_ms = now.mono_ms;
     agent->heartbeat_ms = now.mono_ms - HEARTBEAT_GAP_MS;
     agent->nack_ms = now.mono_ms - NACK_GAP_MS;
@@ -579,13 +580,15 @@ int64_t agent_tick(struct agent *agent, struct cas_now now)
     int64_t due_ms = verb_on_tick(agent->desk, now);
     writable_check(agent);
     bool is_free = agent->is_welcome && now.mono_ms - agent->heartbeat_ms >= HEARTBEAT_GAP_MS;
-    if (now.mono_ms >= agent->look_ms || (agent->is_heartbeat_due && is_free)) {
+    unsigned due = symptom_plan_due(&agent->plan, now);
+    int64_t look_ms = due == 0 ? agent->look_ms : agent->look_ms - LOOK_EARLY_MS;
+    if (now.mono_ms >= look_ms || (agent->is_heartbeat_due && is_free)) {
         struct look seen;
         look(agent, &seen);
         if (agent->is_heartbeat_due && is_free)
             heartbeat_send(agent, &seen);
     }
-    unsigned due = symptom_plan_due(&agent->plan, now);
+    due = symptom_plan_due(&agent->plan, now); /* the look may have found more */
     unsigned to_collect = due & (SYMPTOM_DUE_SAMPLE | SYMPTOM_DUE_EVENTS | SYMPTOM_DUE_FACTS);
     if (to_collect != 0)
         agent_collect(agent, to_collect);

@@ -63,7 +63,8 @@ struct agent {
     int64_t writable_ms; /* next check */
     int64_t checked_ms;  /* last one */
     bool is_outbox_failing;
-    int64_t settled_ms;    /* last commit that waited for the disk */
+    int64_t settled_ms;    /* the disk had all samples then */
+    bool is_unsettled;     /* samples since then */
     bool is_settling;      /* the sink's next commit waits for it */
     bool is_sink_open;     /* it has begun a transaction */
     bool is_sink_spoilt;   /* a write of it failed */

@@ -7,9 +7,8 @@ enum {
     REPORT_GAP_MS = 100,    /* between reports of a backlog: well below PEER_RATE_PER_S */
     REPORT_WAIT_MS = 10000, /* for its ACK, then it is sent again */
     EVENTS_ROUNDS = 4,      /* of HOST_EVENTS, in one tick */
-    /* What a loss of power may cost of the samples, below SAMPLE_MS: at the usual pace nothing,
-     * each commit waits for the disk; an agent that samples each second waits once for ten of them.
-     */
+    /* What a loss of power may cost of the samples, and TICK_MS. Below SAMPLE_MS: at the usual pace
+     * each waits for the disk and none is lost; an agent that samples each second waits for ten. */
     SETTLE_MS = 10000
 };
 
@@ -38,8 +37,7 @@ static enum cas_err sink_end(struct agent *agent, enum cas_err err, struct cas_w
         return err;
     agent->is_sink_open = false;
     enum cas_err done = outbox_commit(agent->outbox, err == CAS_OK ? why : NULL);
-    if (done == CAS_OK && agent->is_settling)
-        agent->settled_ms = agent->now.mono_ms;
+    agent->is_unsettled = agent->is_unsettled || (done == CAS_OK && !agent->is_settling);
     return err == CAS_OK ? done : err;
 }
 
@@ -105,8 +103,7 @@ static enum cas_err sample_collect(struct agent *agent, unsigned due, struct cas
     bool is_read = false;
     size_t n = 0;
     /* What tells of a loss is no sample: it is there for good when the count begins anew. */
-    agent->is_settling =
-        agent->samples_lost > 0 || agent->now.mono_ms - agent->settled_ms >= SETTLE_MS;
+    agent->is_settling = agent->samples_lost > 0;
     if (agent->samples_lost > 0)
         err = loss_tell(agent, why);
     if (err == CAS_OK && (due & SYMPTOM_DUE_SAMPLE) != 0)
@@ -133,6 +130,19 @@ rest_collect(struct agent *agent, unsigned due, char bookmark[REASON_BYTES], str
     return err;
 }
 
+/* A failure costs no sample: they are in the file, and the next one tries again. */
+static enum cas_err settle(struct agent *agent, struct cas_why *why)
+{
+    if (!agent->is_unsettled || agent->now.mono_ms - agent->settled_ms < SETTLE_MS)
+        return CAS_OK;
+    enum cas_err err = outbox_settle(agent->outbox, why);
+    if (err != CAS_OK)
+        return err;
+    agent->is_unsettled = false;
+    agent->settled_ms = agent->now.mono_ms;
+    return CAS_OK;
+}
+
 /* The bookmark follows the commit of its events, so that a crash between the two tells events twice
  * rather than never. */
 void agent_collect(struct agent *agent, unsigned due)
@@ -147,6 +157,8 @@ void agent_collect(struct agent *agent, unsigned due)
     bool is_kept = err == CAS_OK;
     if (is_kept)
         err = rest_collect(agent, due, bookmark, &why);
+    if (err == CAS_OK)
+        err = settle(agent, &why);
     bool is_empty = outbox_high(agent->outbox) == high;
     symptom_plan_done(&agent->plan, due, agent->now);
     if (is_kept) {

@@ -10,7 +10,7 @@
 
 enum {
     CACHE_KIB = 192,
-    CHECKPOINT_N = 64,
+    CHECKPOINT_N = 120, /* pages: as many as LOG_BYTES hold */
     LOG_BYTES = 512 * 1024,
     ROW_BYTES =
         64, /* what a row costs beside its body: header, cell, index entry, share of inner pages */
@@ -34,6 +34,10 @@ static const char *const migrations[] = {
     "INSERT INTO number VALUES ('high', 0);"
     "CREATE TABLE spool (id BLOB NOT NULL) STRICT;"
     "INSERT INTO spool VALUES (randomblob(16));",
+    /* Samples are nearly all there is and are found in the order of seq: not in the index, each
+     * commit writes a page less. */
+    "DROP INDEX entry_class;"
+    "CREATE INDEX entry_other ON entry (class, seq) WHERE class > 1;",
 };
 
 enum statement {
@@ -41,6 +45,7 @@ enum statement {
     READ,
     REMOVE,
     REMOVE_UPTO,
+    SAMPLE,
     LOWEST,
     AT,
     ABOVE,
@@ -57,7 +62,9 @@ static const char *const sql_of[STATEMENT_N] = {
     [READ] = "SELECT " ROW " FROM entry WHERE seq > ?1 ORDER BY seq LIMIT ?2",
     [REMOVE] = "DELETE FROM entry WHERE seq = ?1",
     [REMOVE_UPTO] = "DELETE FROM entry WHERE seq <= ?1",
-    [LOWEST] = "SELECT " ROW " FROM entry WHERE class < 9 ORDER BY class, seq LIMIT 1",
+    [SAMPLE] = "SELECT " ROW " FROM entry WHERE class = 1 AND seq >= ?1 ORDER BY seq LIMIT 1",
+    [LOWEST] =
+        "SELECT " ROW " FROM entry WHERE class > 1 AND class < 9 ORDER BY class, seq LIMIT 1",
     [AT] = "SELECT " ROW " FROM entry WHERE seq = ?1",
     [ABOVE] = "SELECT " ROW " FROM entry WHERE seq > ?1 ORDER BY seq LIMIT 1",
     [SUM_UPTO] = "SELECT ifnull(sum(cost), 0) FROM entry WHERE seq <= ?1",
@@ -70,6 +77,7 @@ static const char *const sql_of[STATEMENT_N] = {
 /* What a roll-back must restore. */
 struct outbox_state {
     uint64_t high;
+    uint64_t sample_low; /* no sample is below: where the search for the oldest begins */
     int64_t used_bytes;
 };
 struct outbox {
@@ -409,13 +417,26 @@ static enum cas_err gap_open(struct outbox *outbox, const struct row *dropped, s
     return put_gap(outbox, &gap, why);
 }
 
+/* The record that goes first; CAS_ERR_NOT_FOUND when all are gaps. */
+static enum cas_err lowest(struct outbox *outbox, struct row *ret_row)
+{
+    (void)sqlite3_bind_int64(outbox->stmt[SAMPLE], 1, (int64_t)outbox->now.sample_low);
+    enum cas_err err = row_first(outbox, outbox->stmt[SAMPLE], ret_row, NULL);
+    if (err == CAS_OK)
+        outbox->now.sample_low = ret_row->seq;
+    if (err != CAS_ERR_NOT_FOUND)
+        return err;
+    outbox->now.sample_low = outbox->now.high + 1;
+    return row_first(outbox, outbox->stmt[LOWEST], ret_row, NULL);
+}
+
 /* Makes room by dropping, lowest class and oldest first, what ranks no higher than the newest
  * record; which has its position already, and may be the one that goes. */
 static enum cas_err shrink(struct outbox *outbox, struct cas_why *why)
 {
     while (outbox->now.used_bytes > outbox->cap_bytes) {
         struct row row;
-        enum cas_err err = row_first(outbox, outbox->stmt[LOWEST], &row, NULL);
+        enum cas_err err = lowest(outbox, &row);
         if (err == CAS_ERR_NOT_FOUND)
             return CAS_OK; /* one gap is left, of constant size */
         if (err == CAS_OK)
@@ -493,10 +514,7 @@ static enum cas_err entry_take(struct sqlite3_stmt *stmt,
     return CAS_OK;
 }
 
-/* Before a record is handed out. A position whose record a loss of power takes is given again: had
- * the controller seen it, it would take the new record for the old one and acknowledge it unread.
- */
-static enum cas_err settle(struct outbox *outbox, struct cas_why *why)
+enum cas_err outbox_settle(struct outbox *outbox, struct cas_why *why)
 {
     if (!outbox->is_behind)
         return CAS_OK;
@@ -526,7 +544,9 @@ enum cas_err outbox_read(struct outbox *outbox,
     size_t entry_n = 0;
     size_t bytes = 0;
     bool is_row = true;
-    enum cas_err err = settle(outbox, why);
+    /* A position whose record a loss of power takes is given again: had the controller seen it, it
+     * would take the new record for the old one and acknowledge it unread. */
+    enum cas_err err = outbox_settle(outbox, why);
     while (err == CAS_OK && entry_n < WIRE_REPORT_RECORDS) {
         err = journal_db_step(stmt, &is_row, why);
         if (err != CAS_OK || !is_row ||

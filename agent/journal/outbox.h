@@ -34,10 +34,13 @@ CAS_CHECK enum cas_err outbox_add(struct outbox *outbox,
                                   struct cas_why *why);
 CAS_CHECK enum cas_err outbox_begin(struct outbox *outbox, struct cas_why *why);
 /* As outbox_begin, but the commit does not wait for the disk: it survives the end of the program,
- * and a loss of power once anything later was committed the other way or read. What is lost are
- * then the newest records, none of which was handed out: their positions may be given again. */
+ * and a loss of power once it was settled, read, or followed by a commit that waits. What is lost
+ * are then the newest records, none of which was handed out: their positions may be given again. */
 CAS_CHECK enum cas_err outbox_begin_unsynced(struct outbox *outbox, struct cas_why *why);
 CAS_CHECK enum cas_err outbox_commit(struct outbox *outbox, struct cas_why *why);
+/* Waits until the disk has all that was committed. Needs no room; an error loses nothing and may be
+ * over the next time. */
+CAS_CHECK enum cas_err outbox_settle(struct outbox *outbox, struct cas_why *why);
 /* Entries above after_seq, oldest first, at most WIRE_REPORT_RECORDS and WIRE_REPORT_BYTES of
  * bodies, in the arena. They are on the disk by then, or it is an error and none is handed out: a
  * position the controller has seen is never given to another record, whatever happens here. */

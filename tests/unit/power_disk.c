@@ -6,7 +6,7 @@
 #include <sqlite3.h>
 
 enum {
-    FILES = 8,
+    FILES = 16,
     PIECE = 512,              /* what a disk writes whole or not at all */
     FILE_BYTES = 1024 * 1024, /* of each */
     UNASKED_PCT = 20          /* of the writes reach the disk before they are synced */
@@ -217,6 +217,8 @@ static int power_delete(struct sqlite3_vfs *vfs, const char *path, int is_folder
 
 void power_disk_on(struct test_dice *dice)
 {
+    if (disk.below != NULL) /* a test that failed left it on */
+        power_disk_off();
     disk.below = sqlite3_vfs_find(NULL);
     disk.vfs = *disk.below;
     disk.vfs.zName = "power";
@@ -235,6 +237,8 @@ void power_disk_off(void)
     EXPECT_INT_EQ(SQLITE_OK, sqlite3_vfs_register(disk.below, 1));
     for (size_t i = 0; i < FILES; i++)
         content_free(&disk.file[i]);
+    disk.below = NULL;
+    disk.is_broken = false;
 }
 
 uint64_t power_disk_syncs(void)

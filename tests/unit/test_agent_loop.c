@@ -3,9 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "agent/journal/outbox.h"
 #include "proto/base/log.h"
 #include "proto/trust/order.h"
-#include "tests/unit/test.h"
+#include "tests/unit/power_disk.h"
 
 #define POOL "MSExchangeSyncAppPool"
 
@@ -21,6 +22,7 @@ struct fake {
     struct host_pool pool;
     uint64_t event_n; /* logged so far; the bookmark is how many were seen */
     uint32_t recycled;
+    size_t read_n;
     bool is_deaf; /* the event log cannot be read */
 };
 
@@ -32,10 +34,10 @@ static enum cas_err fake_read(struct host *host,
                               size_t *ret_n,
                               struct cas_why *why)
 {
-    (void)host;
     (void)now;
     (void)pool;
     (void)why;
+    ((struct fake *)host)->read_n++;
     EXPECT_TRUE(cap > 0);
     ret_reading[0] =
         (struct host_reading){.symptom = SYMPTOM_active_requests, .is_known = true, .value = 12};
@@ -143,6 +145,7 @@ struct bench {
     struct keys *command;
     struct keys_public self;
     struct cas_now now;
+    int64_t sample_ms; /* 0: the usual pace */
     uint64_t tick;
     uint64_t epoch;
     size_t sent_n[64]; /* by message type */
@@ -213,6 +216,7 @@ static void bench_open(struct bench *b)
                                       .command = keys_public_of(b->command),
                                       .ledger_path = test_path("ledger.db"),
                                       .outbox_path = test_path("outbox.db"),
+                                      .sample_ms = b->sample_ms,
                                       .pool = {POOL},
                                       .pool_n = 1,
                                       .send = bench_send,
@@ -603,6 +607,80 @@ TEST(agent_loop, samples_are_kept_when_the_event_log_cannot_be_read)
     EXPECT_TRUE(b.kind_n[ENTRY_SAMPLE] >= 4);
     EXPECT_UINT_EQ(0, agent_counts(b.agent).samples_dropped);
     bench_done(&b);
+}
+
+/* ---- the power ---- */
+
+/* Samples a loss of power now would leave. */
+static size_t samples_safe(const char *path, const char *image)
+{
+    CAS_AUTO(outbox) outbox = NULL;
+    CAS_AUTO(cas_arena) arena = NULL;
+    struct record_entry *entry = NULL;
+    struct cas_why why = {.text = ""};
+    uint64_t at = 0;
+    size_t sample_n = 0;
+    size_t n = 1;
+    power_disk_image(path, image, 0);
+    EXPECT_OK(outbox_open(image, OUTBOX_BYTES, &outbox, &why), &why);
+    EXPECT_OK(cas_arena_open(2 * WIRE_ARENA_BYTES, &arena), NULL);
+    while (n > 0) {
+        cas_arena_clear(arena);
+        EXPECT_OK(outbox_read(outbox, at, arena, &entry, &n, &why), &why);
+        for (size_t i = 0; i < n; i++)
+            sample_n += entry[i].kind == ENTRY_SAMPLE ? 1 : 0;
+        at = n > 0 ? entry[n - 1].seq : at;
+    }
+    return sample_n;
+}
+
+/* Why: what a server showed in its last seconds is what is asked for after it went down. How:
+ * nobody is connected; at each second of two minutes, what the disk has is compared with what was
+ * read. */
+TEST(agent_loop, at_the_usual_pace_a_loss_of_power_takes_no_sample)
+{
+    struct test_dice dice = {.state = 1};
+    const char *path = test_path("outbox.db");
+    const char *image = test_path("image.db");
+    struct bench b;
+    power_disk_on(&dice);
+    bench_init(&b);
+    for (int i = 0; i < 120; i += 3) {
+        run_ms(&b, 3000, false);
+        EXPECT_UINT_EQ(b.fake.read_n, samples_safe(path, image));
+    }
+    EXPECT_TRUE(b.fake.read_n >= 8);
+    bench_done(&b);
+    power_disk_off();
+}
+
+/* Why: waiting for the disk each second is a third of what the agent costs its server. How: as
+ * above, a sample each second. */
+TEST(agent_loop, each_second_a_loss_of_power_takes_samples_of_some_seconds_at_most)
+{
+    struct test_dice dice = {.state = 2};
+    const char *path = test_path("outbox.db");
+    const char *image = test_path("image.db");
+    struct bench b;
+    power_disk_on(&dice);
+    bench_init(&b);
+    agent_free(b.agent);
+    b.sample_ms = 1000;
+    bench_open(&b);
+    run_ms(&b, 1000, false);
+    uint64_t syncs = power_disk_syncs();
+    run_ms(&b, 60000, false);
+    EXPECT_TRUE(power_disk_syncs() - syncs <= 12);
+    size_t most = 0;
+    for (int i = 0; i < 40; i++) {
+        run_ms(&b, 1000, false);
+        size_t safe = samples_safe(path, image);
+        EXPECT_TRUE(safe <= b.fake.read_n);
+        most = b.fake.read_n - safe > most ? b.fake.read_n - safe : most;
+    }
+    EXPECT_TRUE(most > 0 && most <= 15);
+    bench_done(&b);
+    power_disk_off();
 }
 
 /* ---- a command through the loop ---- */

@@ -157,7 +157,9 @@ TEST(full_disk, outbox_keeps_whole_transactions)
 
 struct seen {
     bool is_writable;
+    bool was_writable; /* as told before the last CLAIM */
     size_t heartbeat_n;
+    size_t claim_n;
     uint64_t lost; /* told in an event */
     uint64_t last; /* position; reports come again */
 };
@@ -173,6 +175,10 @@ static void on_send(void *context, struct cas_slice frame)
     if (message.type == MESSAGE_hb) {
         seen->is_writable = message.as.hb.is_journal_writable;
         seen->heartbeat_n++;
+    }
+    if (message.type == MESSAGE_claim) {
+        seen->was_writable = seen->is_writable;
+        seen->claim_n++;
     }
     for (size_t i = 0; message.type == MESSAGE_report && i < message.as.report.entries_n; i++) {
         struct record_event event;
@@ -250,6 +256,57 @@ TEST(full_disk, agent_says_so_counts_and_recovers)
     EXPECT_TRUE(seen.heartbeat_n >= heartbeats + 90);
     EXPECT_UINT_EQ(lost, agent_counts(agent).samples_dropped);
     EXPECT_UINT_EQ(lost, seen.lost);
+    agent_free(agent);
+    disk_unmount();
+}
+
+static void offer_give(struct agent *agent, uint8_t number, struct cas_now now)
+{
+    struct message message = {.type = MESSAGE_offer};
+    message.as.offer = (struct message_offer){.epoch = 1,
+                                              .cmd_id = {number},
+                                              .verb = VERB_recycle,
+                                              .pool = cas_slice_of("MSExchangeSyncAppPool")};
+    give(agent, &message, now);
+}
+
+/* Why: the journal's room is looked at every five minutes; a command that comes in between must be
+ * held by the controller, not begun and failed here. How: an agent that writes nothing of its own;
+ * the disk fills behind it, then an OFFER. */
+TEST(full_disk, command_finds_the_full_disk_before_it_is_claimed)
+{
+    if (!disk_mount())
+        return;
+    struct cas_why why = {.text = ""};
+    struct host_sim_settings sim;
+    struct cas_now now = {.wall_ms = 1700000000000, .mono_ms = 1000};
+    struct seen seen = {.is_writable = false};
+    CAS_AUTO(host) host = NULL;
+    host_sim_settings_init(&sim);
+    EXPECT_OK(host_sim_open(&sim, now, &host, &why), &why);
+    log_set_level(LOG_ERROR);
+    EXPECT_OK(keys_start(&why), &why);
+    struct agent_settings settings = {.host = host,
+                                      .ledger_path = test_path("ledger.db"),
+                                      .outbox_path = test_path("outbox.db"),
+                                      .sample_ms = 3600000,
+                                      .pool = {"MSExchangeSyncAppPool"},
+                                      .pool_n = 1,
+                                      .send = on_send,
+                                      .context = &seen};
+    struct agent *agent = NULL;
+    EXPECT_OK(agent_open(&settings, now, &agent, &why), &why);
+    agent_on_connected(agent, now);
+    run_s(agent, &now, 5);
+    offer_give(agent, 1, now);
+    EXPECT_UINT_EQ(1, seen.claim_n);
+    EXPECT_TRUE(seen.was_writable);
+    disk_fill(test_path("ballast"), 0);
+    run_s(agent, &now, 100);
+    EXPECT_TRUE(seen.is_writable); /* nothing has tried */
+    offer_give(agent, 2, now);
+    EXPECT_UINT_EQ(2, seen.claim_n);
+    EXPECT_FALSE(seen.was_writable);
     agent_free(agent);
     disk_unmount();
 }

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sqlite3.h>
+
 #include "tests/unit/test.h"
 
 enum {
@@ -347,4 +349,39 @@ TEST(outbox, file_stays_within_its_cap_and_a_segment)
     size_t size = 0;
     free(test_read(path, &size));
     EXPECT_TRUE((int64_t)size <= cap + 1024 * 1024);
+}
+
+/* Why: an agent that is updated has reports in a file of the version before. How: a file with the
+ * former index and version; opened and filled beyond the cap, lowest class first as ever. */
+TEST(outbox, file_of_the_version_before_is_taken_over)
+{
+    const char *path = test_path("outbox.db");
+    const int64_t cap = 10 * (100 + ROW_BYTES);
+    {
+        CAS_AUTO(outbox) outbox = outbox_at(path, cap);
+        (void)add(outbox, ENTRY_EVENT, 100);
+        (void)add(outbox, ENTRY_SAMPLE, 100);
+    }
+    struct sqlite3 *db = NULL;
+    EXPECT_INT_EQ(SQLITE_OK, sqlite3_open(path, &db));
+    EXPECT_INT_EQ(SQLITE_OK,
+                  sqlite3_exec(db,
+                               "DROP INDEX entry_other; CREATE INDEX entry_class ON entry (class, "
+                               "seq); PRAGMA user_version=1",
+                               NULL,
+                               NULL,
+                               NULL));
+    EXPECT_INT_EQ(SQLITE_OK, sqlite3_close(db));
+    CAS_AUTO(outbox) outbox = outbox_at(path, cap);
+    CAS_AUTO(cas_arena) arena = arena_make();
+    struct record_entry *entry = NULL;
+    EXPECT_UINT_EQ(2, get(outbox, arena, &entry));
+    EXPECT_INT_EQ(ENTRY_EVENT, entry[0].kind);
+    for (int i = 0; i < 9; i++)
+        (void)add(outbox, ENTRY_FACT, 100);
+    EXPECT_UINT_EQ(11, get(outbox, arena, &entry));
+    EXPECT_INT_EQ(ENTRY_EVENT, entry[0].kind);
+    EXPECT_INT_EQ(ENTRY_GAP, entry[1].kind);
+    struct record_gap gap = gap_of(&entry[1], arena);
+    EXPECT_UINT_EQ(1, gap.samples);
 }
