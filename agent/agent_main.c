@@ -2,9 +2,11 @@
 
 #include "agent/agent_program.h"
 #include "agent/agent_words.h"
+#include "agent/place.h"
 #include "agent/service.h"
 #include "proto/base/args.h"
 #include "proto/base/log.h"
+#include "proto/base/log_source.h"
 
 /* What the body of the service is handed: a command line that may not have been understood. */
 struct start {
@@ -13,12 +15,18 @@ struct start {
     struct cas_why why;
 };
 
-/* A service has no console: there the reason goes to the system's log too. */
+/* A service has no console: there the reason goes to the system's log, and to the usual file. */
 static int not_understood(const struct cas_why *why)
 {
-    (void)fprintf(stderr, "casfleet-agent: %s\n", why->text);
-    if (service_is_managed())
-        log_event(EVENT_REFUSED, "%s", why->text);
+    struct cas_why log_why = {.text = ""};
+    if (!service_is_managed()) {
+        (void)fprintf(stderr, "casfleet-agent: %s\n", why->text);
+        return AGENT_EXIT_REFUSED;
+    }
+    if (place_here()->log[0] != '\0' && log_open(place_here()->log, &log_why) != CAS_OK)
+        log_event(EVENT_LOG_FAILED, "%s", log_why.text);
+    log_event(EVENT_REFUSED, "%s", why->text);
+    log_close();
     return AGENT_EXIT_REFUSED;
 }
 
@@ -85,6 +93,9 @@ static int loaded_run(struct agent_call *call, int (*word)(const struct agent_ca
 static int service_begin(void *context)
 {
     struct start *start = context;
+    struct cas_why why = {.text = ""};
+    if (service_is_managed() && log_source_start(&why) != CAS_OK)
+        log_event(EVENT_LOG_FAILED, "%s", why.text);
     return start->err == CAS_OK ? loaded_run(&start->call, agent_run) : not_understood(&start->why);
 }
 

@@ -138,6 +138,12 @@ enum cas_err agent_config_check(const struct agent_options *options,
                                 struct keys_controller *ret_keys,
                                 struct cas_why *why)
 {
+    enum log_level level = LOG_INFO;
+    if (log_level_from(cas_slice_of(options->log_level), &level) != CAS_OK)
+        return cas_fail(why,
+                        CAS_ERR_CONFIG,
+                        "log_level: %s: not one of error, warn, info, debug",
+                        options->log_level);
     if (strncmp(options->controller, "tcp://", strlen("tcp://")) != 0)
         return cas_fail(why,
                         CAS_ERR_CONFIG,
@@ -145,12 +151,6 @@ enum cas_err agent_config_check(const struct agent_options *options,
                         options->controller);
     if (options->controller_keys[0] == '\0')
         return cas_fail(why, CAS_ERR_CONFIG, "controller_keys: missing");
-    enum log_level level = LOG_INFO;
-    if (log_level_from(cas_slice_of(options->log_level), &level) != CAS_OK)
-        return cas_fail(why,
-                        CAS_ERR_CONFIG,
-                        "log_level: %s: not one of error, warn, info, debug",
-                        options->log_level);
     enum cas_err err = agent_host_check(options, why);
     if (err != CAS_OK)
         return err;

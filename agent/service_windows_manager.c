@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/service_windows.h"
+#include "proto/base/log_source.h"
 #include "proto/base/wide_windows.h"
 
 enum {
@@ -205,6 +206,26 @@ static void extras_set(SC_HANDLE service, service_tell *tell, void *context)
     }
 }
 
+/* Without it the event viewer shows our lines with a note that their text was not found. */
+static void source_set(service_tell *tell, void *context)
+{
+    wchar_t wide[OPTIONS_PATH_BYTES];
+    char own[OPTIONS_PATH_BYTES];
+    char line[CAS_WHY_BYTES + 64];
+    struct cas_why why = {.text = ""};
+    DWORD size = GetModuleFileNameW(NULL, wide, OPTIONS_PATH_BYTES);
+    enum cas_err err = size > 0 && size < OPTIONS_PATH_BYTES
+                           ? wide_to_utf8(wide, own, sizeof own)
+                           : service_api_fail(&why, GetLastError(), "GetModuleFileName", "");
+    if (err == CAS_OK)
+        err = log_source_register(own, &why);
+    if (err == CAS_OK)
+        (void)snprintf(line, sizeof line, "events      Application log, source " LOG_SOURCE_NAME);
+    else
+        (void)snprintf(line, sizeof line, "warning     no event source: %s", why.text);
+    tell(context, line);
+}
+
 enum cas_err service_install(const struct service_plan *plan,
                              service_tell *tell,
                              void *context,
@@ -221,6 +242,7 @@ enum cas_err service_install(const struct service_plan *plan,
         err = service_make(manager, image, &service, &is_new, why);
     if (err == CAS_OK) {
         extras_set(service, tell, context);
+        source_set(tell, context);
         tell(context,
              is_new ? "service     casfleet-agent made: starts with the server, as LocalSystem"
                     : "service     casfleet-agent was there and is up to date");
@@ -245,6 +267,11 @@ enum cas_err service_delete(service_tell *tell, void *context, struct cas_why *w
         return cas_fail(why, err, "%s", missing.text);
     tell(context,
          err == CAS_OK ? "service     casfleet-agent deleted" : "service     there is none");
+    if (log_source_remove(&missing) != CAS_OK) {
+        char line[CAS_WHY_BYTES + 64];
+        (void)snprintf(line, sizeof line, "warning     the event source stays: %s", missing.text);
+        tell(context, line);
+    }
     return CAS_OK;
 }
 

@@ -139,10 +139,10 @@ uint64_t channel_client_connects(
     const struct channel_client *client); /* grows at each new CHANNEL_UP: send HELLO */
 /* How far the tries have come since channel_client_open, for a person who asks why not. */
 struct channel_progress {
-    uint64_t failed_n;  /* tries that ended before TCP stood */
-    bool is_named;      /* the endpoint's name became an address at least once */
-    bool is_connected;  /* somebody took the connection at least once */
-    bool is_refused;    /* the last handshake: the controller said no for good (ZAP 400) */
+    uint64_t failed_n; /* tries that ended before TCP stood */
+    bool is_named;     /* the endpoint's name became an address at least once */
+    bool is_connected; /* somebody took the connection at least once */
+    bool is_refused;   /* the last handshake: the controller said no for good (ZAP 400) */
 };
 struct channel_progress channel_client_progress(const struct channel_client *client);
 
