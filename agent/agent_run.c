@@ -6,7 +6,7 @@
 #include "agent/place.h"
 #include "agent/service.h"
 #include "proto/base/file.h"
-#include "proto/base/log.h"
+#include "proto/base/log_source.h"
 #include "proto/channel/channel.h"
 
 enum {
@@ -200,8 +200,12 @@ int agent_run(const struct agent_call *call)
     if (log_level_from(cas_slice_of(options->log_level), &level) != CAS_OK)
         level = LOG_INFO;
     log_set_level(level);
+    log_set_limits(options->log_bytes, (unsigned)options->log_files);
     if (options->log[0] != '\0' && log_open(options->log, &why) != CAS_OK)
         return agent_refused(&why);
+    enum cas_err err = log_source_start(&why);
+    if (err != CAS_OK && err != CAS_ERR_UNSUPPORTED)
+        log_event(EVENT_LOG_FAILED, "%s", why.text);
     run.options = options;
     int code = run_body(&run);
     log_close();

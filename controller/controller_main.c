@@ -435,6 +435,7 @@ static int wish_run(struct run *run, const struct options_ask *ask)
     if (err != CAS_OK)
         return refused(&why);
     log_set_level(level);
+    log_set_limits(run->options->log_bytes, (unsigned)run->options->log_files);
     bool is_running =
         ask->wish == OPTIONS_RUN && (ask->word_n == 0 || strcmp(ask->word[0], "run") == 0);
     if (is_running && run->options->log[0] != '\0' && log_open(run->options->log, &why) != CAS_OK)

@@ -365,6 +365,7 @@ void log_close(void)
 {
     tell_due(0);
     file_end();
+    log_source_stop();
     level_most = LOG_INFO;
     limits.bytes = 0;
 }

@@ -53,7 +53,8 @@ CAS_CHECK enum cas_err log_open(const char *path, struct cas_why *why);
  * on, a line says so, and it is tried again a sixteenth later: no line is lost by it. bytes 0:
  * never. */
 void log_set_limits(int64_t bytes, unsigned file_n);
-/* Tells outstanding counts, closes the file, back to stderr, LOG_INFO and no limits. */
+/* Tells outstanding counts, closes the file and the system's log, back to stderr, LOG_INFO and no
+ * limits. */
 void log_close(void);
 
 /* For tests and stories: other time, other place. NULL puts the real ones back; both forget all
