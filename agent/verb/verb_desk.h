@@ -7,6 +7,7 @@
 enum {
     VERB_PLANS = 4,
     RECOVER_MS = 10000,     /* how long a restart looks for what became of an INTENT */
+    UNDRAIN_MS = 60000,     /* a restart's undrain may take so long */
     LOOK_MS = 500,          /* between looks at a tool or a pool */
     DRAIN_STILL_MS = 10000, /* requests that have not fallen for so long have stopped falling */
     IDLE_MS = 60000

@@ -203,12 +203,25 @@ static void act_begin(struct verb_desk *desk, struct cas_now now)
     tool_begin(desk, VERB_recycle, PHASE_ACT, now);
 }
 
+/* That this command drained: what a restart undoes once it sees the new worker. A journal that does
+ * not take it stops nothing: the server is then left drained, and says so. */
+static void drained_note(struct verb_desk *desk, struct cas_now now)
+{
+    struct verb_task *task = &desk->task;
+    struct cas_why why = {.text = ""};
+    task->row.drained_ms = now.wall_ms;
+    if (ledger_write(desk->settings.ledger, &task->row, &why) != CAS_OK)
+        verb_news_tell(desk, VERB_NEWS_JOURNAL, &task->row, why.text);
+}
+
 static void drain_step(struct verb_desk *desk, struct cas_now now)
 {
     struct verb_task *task = &desk->task;
     if (!tool_is_done(desk, now))
         return;
     task->has_drained = task->row.verb == VERB_recycle;
+    if (task->has_drained)
+        drained_note(desk, now);
     task->still_since_ms = now.mono_ms;
     task->requests_least = task->row.requests_before;
     task->phase = PHASE_QUIET;
@@ -341,10 +354,13 @@ static void recover_step(struct verb_desk *desk, struct cas_now now)
         fail(desk, "the agent was restarted before it had probed; nothing was done", "", now);
         return;
     }
-    if (is_evident) {
-        row_say(&task->row,
-                "observed after a restart",
-                task->row.verb == VERB_recycle && pool.is_drained ? "; still drained" : "");
+    bool is_left_drained = task->row.verb == VERB_recycle && pool.is_drained;
+    if (is_evident && is_left_drained && task->row.drained_ms != 0) {
+        row_say(&task->row, "observed after a restart", "; undrained then");
+        task->outcome = COMMAND_DONE;
+        tool_begin(desk, VERB_undrain, PHASE_UNDRAIN, now);
+    } else if (is_evident) {
+        row_say(&task->row, "observed after a restart", is_left_drained ? "; still drained" : "");
         finish(desk, COMMAND_DONE, now);
     } else if (now.mono_ms >= task->phase_end_ms) {
         row_say(&task->row,
@@ -481,6 +497,7 @@ void verb_recover(struct verb_desk *desk, const struct ledger_row *row, struct c
 {
     desk->task = (struct verb_task){.row = *row,
                                     .phase = PHASE_RECOVER,
+                                    .act_ms = UNDRAIN_MS,
                                     .phase_end_ms = now.mono_ms + RECOVER_MS,
                                     .look_ms = now.mono_ms};
 #ifdef CASFLEET_MUTANT_R7

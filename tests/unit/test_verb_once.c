@@ -68,6 +68,39 @@ TEST(verb, restart_sees_a_younger_worker_and_says_done)
     bench_done(&b);
 }
 
+/* Why: a server left drained serves nobody; what the command itself did it undoes, what it found it
+ * leaves. How: dead after the drain and the act, once of a command that drained and once of one
+ * that found the server drained. */
+TEST(verb, restart_undoes_the_commands_own_drain)
+{
+    for (int was_drained = 0; was_drained < 2; was_drained++) {
+        struct bench b;
+        bench_init(&b);
+        b.order.drain_ms = 1000;
+        b.fake.pool.is_drained = was_drained != 0;
+        bench_claim(&b);
+        bench_grant(&b);
+        b.fake.is_unmoved = true;
+        for (int i = 0; i < 40 && b.fake.begun[VERB_recycle] == 0; i++) {
+            b.fake.pool.is_drained = b.fake.pool.is_drained || b.fake.begun[VERB_drain] > 0;
+            bench_run_ms(&b, 500);
+        }
+        EXPECT_UINT_EQ(1, b.fake.begun[VERB_recycle]);
+        EXPECT_UINT_EQ(1 - (unsigned)was_drained, b.fake.begun[VERB_drain]);
+        b.fake.pool.worker[0] = (struct host_worker){.pid = 7788, .start_ms = b.now.wall_ms + 1};
+        bench_crash(&b);
+        b.fake.is_unmoved = false;
+        bench_run_ms(&b, 2000);
+        bench_expect_result(&b,
+                            COMMAND_DONE,
+                            was_drained != 0 ? "; still drained" : "; undrained then");
+        EXPECT_UINT_EQ(1 - (unsigned)was_drained, b.fake.begun[VERB_undrain]);
+        EXPECT_UINT_EQ(1, b.fake.begun[VERB_recycle]);
+        bench_done(&b);
+        (void)remove(b.path);
+    }
+}
+
 /* How: the same worker as before, then one that is new but started before the INTENT; after 10 s of
  * looking it is unknown, and nothing was begun again. */
 TEST(verb, restart_without_evidence_says_unknown_and_never_acts_again)
