@@ -56,16 +56,16 @@ struct windows_pdh;
 /* Cheap: nothing is asked of PDH yet. CAS_ERR_NOMEM, CAS_ERR_TOO_LONG the pool's name. */
 CAS_CHECK enum cas_err
 windows_pdh_open(const char *pool, struct windows_pdh **ret_pdh, struct cas_why *why);
-/* One collection: every instance of every counter of capture_counters.def in the same sample; within
- * a second the sample before is read again. Always CAS_OK: a counter without a row, or whose rows
- * have no value (a rate's first sample), says why in absent. Counters that are not there are tried
- * again every 10 minutes, and a minute later when the pool's worker has changed. */
+/* One collection: every instance of every counter of capture_counters.def in the same sample;
+ * within a second the sample before is read again. Always CAS_OK: a counter without a row, or whose
+ * rows have no value (a rate's first sample), says why in absent. Counters that are not there are
+ * tried again every 10 minutes, and a minute later when the pool's worker has changed. */
 CAS_CHECK enum cas_err windows_pdh_read(struct windows_pdh *pdh,
                                         struct cas_now now,
                                         struct scene_counters *ret_counters,
                                         struct cas_why *why);
-/* Absent counters are tried soon, at most once a minute: what a change of the worker found elsewhere
- * is told by. */
+/* Absent counters are tried soon, at most once a minute: what a change of the worker found
+ * elsewhere is told by. */
 void windows_pdh_again(struct windows_pdh *pdh);
 void windows_pdh_free(struct windows_pdh *pdh);
 CAS_AUTO_DEFINE(windows_pdh);
@@ -126,10 +126,8 @@ void windows_tool_free(struct windows_tool *tool);
 CAS_AUTO_DEFINE(windows_tool);
 /* What a tool said, as UTF-8, whatever code page or UTF-16 it wrote in; terminated, caller frees.
  * CAS_ERR_NOMEM, CAS_ERR_FORMAT, CAS_ERR_TOO_LONG. */
-CAS_CHECK enum cas_err windows_tool_text(struct cas_slice output,
-                                         char **ret_text,
-                                         size_t *ret_size,
-                                         struct cas_why *why);
+CAS_CHECK enum cas_err
+windows_tool_text(struct cas_slice output, char **ret_text, size_t *ret_size, struct cas_why *why);
 /* "inetsrv\\appcmd.exe" as the full path below Windows' system folder, asked of Windows and not of
  * the environment; CAS_ERR_NOT_FOUND names the path. */
 CAS_CHECK enum cas_err

@@ -11,17 +11,18 @@
 
 #include "agent/host/scene_raw.h"
 
-/* What this file rests on, none of it seen under Wine:
+/* What this file rests on, none of it seen under Wine. "name/project number": a discussion there.
  * - A path with (*) added once yields the instances that exist at each collection; an object that
- *   had none yet is no error. Microsoft, "PdhAddCounterW", "Creating a Query";
- *   opentelemetry-collector-contrib pull request 33815.
- * - An array leaves out the #1 of equal names: elastic/beats issue 9835, telegraf issue 2879.
- * - Rates of such instances mix up processes (opentelemetry-collector-contrib issue 32798): arrays
- *   are asked for counters of one sample only; the rates here belong to objects without instances.
+ *   had none yet is no error. Microsoft, "PdhAddCounterW function", "Creating a Query";
+ *   open-telemetry/opentelemetry-collector-contrib 33815.
+ * - An array leaves out the #1 of equal names: elastic/beats 9835, influxdata/telegraf 2879.
+ * - Rates of such instances mix up processes (open-telemetry/opentelemetry-collector-contrib
+ * 32798): arrays are asked for counters of one sample only; the rates here belong to objects
+ * without instances.
  * - Objects that were registered after this process first used PDH stay unknown to it until
- *   PdhEnumObjects refreshes its names: DataDog/datadog-agent pull request 13101, sysinfo 1385.
+ *   PdhEnumObjects refreshes its names: DataDog/datadog-agent 13101, GuillaumeGomez/sysinfo 1385.
  * - PDH_FMT_DOUBLE is not scaled by a counter's default scale, which is for charts; NOCAP100 keeps
- *   values above 100, and of more than 32 bits, as they are: telegraf issue 7007. */
+ *   values above 100, and of more than 32 bits, as they are: influxdata/telegraf 7007. */
 enum {
     AGAIN_MS = 10 * 60 * 1000,   /* absent counters are tried again after */
     AGAIN_WORKER_MS = 60 * 1000, /* and when the pool's worker has changed, but not sooner */
