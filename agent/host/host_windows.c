@@ -27,24 +27,25 @@ struct pace {
     const char *name;
     int64_t period_ms;   /* from begin to begin */
     int64_t deadline_ms; /* of what is begun; 0: a call that ends by itself */
+    int64_t widest_ms;   /* period of such a call, however long it takes */
 };
 static const struct pace paces[SOURCE_N] = {
-    [SOURCE_WORKERS] = {"workers", 400, 0},
-    [SOURCE_MEMORY] = {"memory", 2000, 0},
-    [SOURCE_STATES] = {"states", 400, 0},
-    [SOURCE_PROBES] = {"probes", 2000, 5000},
-    [SOURCE_COUNTERS] = {"counters", 4000, 0},
-    [SOURCE_SOCKETS] = {"sockets", 10000, 0},
-    [SOURCE_EVENTS] = {"events", 60000, 0},
-    [SOURCE_EXCHANGE] = {"exchange", 30000, 0},
-    [SOURCE_SYSTEM] = {"system", 60000, 0},
-    [SOURCE_REQUESTS] = {"requests", 60000, 20000},
-    [SOURCE_SETTINGS] = {"settings", 600000, 20000},
-    [SOURCE_PORTS] = {"ports", 3600000, 20000},
+    [SOURCE_WORKERS] = {"workers", 400, 0, 2000}, /* what proof is made of */
+    [SOURCE_MEMORY] = {"memory", 2000, 0, 60000},
+    [SOURCE_STATES] = {"states", 400, 0, 2000},
+    [SOURCE_PROBES] = {"probes", 2000, 5000, 2000},
+    [SOURCE_COUNTERS] = {"counters", 4000, 0, 60000},
+    [SOURCE_SOCKETS] = {"sockets", 10000, 0, 600000},
+    [SOURCE_EVENTS] = {"events", 60000, 0, 600000},
+    [SOURCE_EXCHANGE] = {"exchange", 30000, 0, 600000},
+    [SOURCE_SYSTEM] = {"system", 60000, 0, 600000},
+    [SOURCE_REQUESTS] = {"requests", 60000, 20000, 60000},
+    [SOURCE_SETTINGS] = {"settings", 600000, 20000, 600000},
+    [SOURCE_PORTS] = {"ports", 3600000, 20000, 3600000},
 };
 
 enum {
-    WIDEN = 20,             /* a call may take this part of the time */
+    WIDEN = 10,             /* a call may take this part of the time */
     SLOW_MS = 1000,         /* one that is told as slow */
     PROBE_GOOD_MS = 15000,  /* what a probe saw counts so long from its begin */
     TOOL_AGAIN_MS = 120000, /* after a tool that failed, where its pace is slower */
@@ -69,7 +70,6 @@ struct round {
     struct scene_probe seen[SCENE_PROBES];
     bool is_over[SCENE_PROBES];
     bool is_running;
-    bool is_spoilt; /* something changed meanwhile: what it sees is of before or after */
     int64_t begun_ms;
 };
 struct host_windows {
@@ -110,9 +110,12 @@ static bool source_end(struct host_windows *windows,
     cas_text_clear(&text);
     state->has_run = true;
     state->took_ms = clock_now().mono_ms - begun.mono_ms;
-    int64_t wide_ms = state->took_ms * WIDEN;
-    state->next_ms =
-        begun.mono_ms + (wide_ms > paces[source].period_ms ? wide_ms : paces[source].period_ms);
+    int64_t period_ms = state->took_ms * WIDEN;
+    if (period_ms > paces[source].widest_ms)
+        period_ms = paces[source].widest_ms;
+    if (period_ms < paces[source].period_ms)
+        period_ms = paces[source].period_ms;
+    state->next_ms = begun.mono_ms + period_ms;
     if (err == CAS_OK)
         return true;
     cas_text_add(&text, "%s", why->text[0] != '\0' ? why->text : cas_err_words(err));
@@ -138,9 +141,12 @@ static void round_end(struct round *round)
     round->is_running = false;
 }
 
+/* What is under way may have seen the server as it was before: it is given up, and asked again at
+ * once. What was seen earlier counts no more. */
 static void round_spoil(struct host_windows *windows, const char *words)
 {
-    windows->round.is_spoilt = true;
+    round_end(&windows->round);
+    windows->source[SOURCE_PROBES].next_ms = 0;
     say(&windows->scene.no_probe, words);
 }
 
@@ -181,16 +187,13 @@ static void round_look(struct host_windows *windows, struct cas_now now)
     if (!is_over)
         return;
     round_end(round);
-    if (round->is_spoilt)
-        return;
     memcpy(windows->scene.probe, round->seen, sizeof round->seen);
     windows->scene.probe_seq++;
     windows->probed_ms = round->begun_ms;
     windows->scene.no_probe.text[0] = '\0';
 }
 
-/* What a probe saw is of after the last look, or a page that takes longer: then it is too old one
- * day and says so. */
+/* What a probe saw is told in the first look after it; when none ends any more, it gets too old. */
 static void see_probes(struct host_windows *windows, struct cas_now now)
 {
     if (windows->round.is_running)

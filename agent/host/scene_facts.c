@@ -153,13 +153,15 @@ static void add_states(const struct scene *scene, struct fact_list *list)
 
 /* ---- the pool's settings ---- */
 
+/* As appcmd takes it, days as hours. */
 static void add_span(struct fact_list *list, const char *key, bool has_span, int64_t span_ms)
 {
     char words[64];
     struct cas_text text = CAS_TEXT(words);
+    long long span_s = (long long)span_ms / 1000;
     cas_text_clear(&text);
     if (span_ms > 0)
-        cas_text_span(&text, span_ms);
+        cas_text_add(&text, "%02lld:%02lld:%02lld", span_s / 3600, span_s / 60 % 60, span_s % 60);
     else
         cas_text_add(&text, "off");
     if (has_span)

@@ -651,7 +651,7 @@ TEST(scene, facts_tell_settings_somebody_left)
                                                       .has_restart_requests = true,
                                                       .schedule_n = 2};
     scene_facts(&stage->scene, fact, CAS_COUNT(fact), &n);
-    EXPECT_TEXT_EQ("29 h", fact_of(fact, n, "pool.restart.time")->value);
+    EXPECT_TEXT_EQ("29:00:00", fact_of(fact, n, "pool.restart.time")->value);
     EXPECT_TEXT_EQ("off", fact_of(fact, n, "pool.restart.requests")->value);
     EXPECT_TEXT_EQ("2", fact_of(fact, n, "pool.restart.schedules")->value);
     EXPECT_NULL(fact_of(fact, n, "pool.overlap"));
