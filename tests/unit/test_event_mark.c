@@ -430,6 +430,45 @@ TEST(event_mark, the_queries_name_providers_ranges_and_place)
     EXPECT_ERR(CAS_ERR_NOT_FOUND, event_mark_count_query(4232, query, NULL));
 }
 
+enum {
+    PIDS = 8192
+};
+static uint8_t told[PIDS]; /* how often the event with this pid was */
+static bool may_be_lost[PIDS];
+
+static bool model_lose(const struct model_row *row)
+{
+    if (row->pid == 0 || told[row->pid] > 0)
+        return false;
+    may_be_lost[row->pid] = true;
+    return true;
+}
+
+/* A while of the log's life: writing, sometimes more than it holds, sometimes cleared, with numbers
+ * that go on or begin again. True when something unread was lost by it. */
+static bool model_live(struct test_dice *dice, uint64_t what, uint32_t *pid)
+{
+    bool is_lost = false;
+    size_t burst = test_below(dice, what == 0 ? 2 * ROWS : 12);
+    for (size_t i = 0; i < burst && *pid + 1 < PIDS; i++) {
+        if (model.row_n == ROWS)
+            is_lost |= model_lose(&model.row[0]);
+        if (test_below(dice, 4) == 0)
+            model_log(5079, ++*pid);
+        else
+            model_log(7036, 0);
+    }
+    if (what != 1 || model.row_n == 0)
+        return is_lost;
+    for (size_t i = 0; i < model.row_n; i++)
+        is_lost |= model_lose(&model.row[i]);
+    model_drop(model.row_n);
+    if (test_below(dice, 2) == 0)
+        model.record = 0;
+    model_log(104, 0);
+    return is_lost;
+}
+
 /* Why: whatever happens to the log and however small the readings, each event is told once, or a
  * loss is. How: random writing, reading, wrapping, clearing (with and without numbers beginning
  * again); every event of ours has its own pid. */
@@ -437,11 +476,8 @@ TEST(event_mark, every_event_is_told_once_or_a_loss_is_told)
 {
     enum {
         LIVES = 60,
-        STEPS = 120,
-        PIDS = 8192
+        STEPS = 120
     };
-    static uint8_t told[PIDS];
-    static bool may_be_lost[PIDS];
     for (uint64_t seed = 1; seed <= LIVES; seed++) {
         struct test_dice dice = {seed};
         memset(told, 0, sizeof told);
@@ -456,26 +492,7 @@ TEST(event_mark, every_event_is_told_once_or_a_loss_is_told)
         EXPECT_UINT_EQ(0, model_read(bookmark, event, HOST_EVENTS));
         for (int step = 0; step < STEPS; step++) {
             uint64_t what = test_below(&dice, 20);
-            size_t burst = test_below(&dice, what == 0 ? 2 * ROWS : 12);
-            for (size_t i = 0; i < burst && pid + 1 < PIDS; i++) {
-                if (model.row_n == ROWS && model.row[0].pid > 0 && told[model.row[0].pid] == 0)
-                    is_loss_due = may_be_lost[model.row[0].pid] = true;
-                if (test_below(&dice, 4) == 0)
-                    model_log(5079, ++pid);
-                else
-                    model_log(7036, 0);
-            }
-            if (what == 1 && model.row_n > 0) {
-                for (size_t i = 0; i < model.row_n; i++) {
-                    uint32_t gone = model.row[i].pid;
-                    if (gone > 0 && told[gone] == 0)
-                        is_loss_due = may_be_lost[gone] = true;
-                }
-                model_drop(model.row_n);
-                if (test_below(&dice, 2) == 0)
-                    model.record = 0;
-                model_log(104, 0);
-            }
+            is_loss_due |= model_live(&dice, what, &pid);
             size_t cap = 2 + test_below(&dice, HOST_EVENTS - 1);
             size_t n = model_read(bookmark, event, cap > HOST_EVENTS ? HOST_EVENTS : cap);
             for (size_t i = 0; i < n; i++) {

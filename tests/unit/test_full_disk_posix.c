@@ -2,12 +2,14 @@
  * the program says so and checks nothing. */
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
 #include "agent/agent_loop.h"
 #include "agent/journal/ledger.h"
 #include "agent/journal/outbox.h"
+#include "proto/base/file.h"
 #include "proto/base/log.h"
 #include "tests/unit/test.h"
 
@@ -308,5 +310,63 @@ TEST(full_disk, command_finds_the_full_disk_before_it_is_claimed)
     EXPECT_UINT_EQ(2, seen.claim_n);
     EXPECT_FALSE(seen.was_writable);
     agent_free(agent);
+    disk_unmount();
+}
+
+/* Why: a full disk is when people look into the log. No line may be lost by it, in the file or on
+ * stderr, and none may run into another. How: stderr goes into a file elsewhere; the disk is filled
+ * but for half a line, and the limit passed meanwhile; then there is space again. */
+TEST(full_disk, no_line_of_the_log_is_lost_or_torn_into_another)
+{
+    enum {
+        LINES = 60,
+        FULL_AT = 20,
+        SPACE_AT = 40
+    };
+    if (!disk_mount())
+        return;
+    char elsewhere[] = "/tmp/casfleet-test-stderr-XXXXXX";
+    int errors = mkstemp(elsewhere);
+    int before = dup(STDERR_FILENO);
+    EXPECT_TRUE(errors >= 0 && before >= 0);
+    log_set_level(LOG_INFO);
+    log_set_limits(10000, 3);
+    EXPECT_OK(log_open(test_path("agent.log"), NULL), NULL);
+    (void)dup2(errors, STDERR_FILENO);
+    const char *ballast = test_path("ballast");
+    for (int i = 0; i < LINES; i++) {
+        if (i == FULL_AT)
+            disk_fill(ballast, 0);
+        if (i == SPACE_AT)
+            (void)unlink(ballast);
+        log_set_stage(NULL);
+        log_event(EVENT_START, "n=%03d %0500d.", i, i);
+    }
+    log_close();
+    (void)dup2(before, STDERR_FILENO);
+    (void)close(before);
+    (void)close(errors);
+    char *text[5] = {test_read(elsewhere, NULL)};
+    (void)unlink(elsewhere);
+    size_t text_n = 1;
+    for (unsigned n = 0; n <= 3; n++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, n == 0 ? "agent.log" : "agent.log.%u", n);
+        if (file_exists(test_path(name)))
+            text[text_n++] = test_read(test_path(name), NULL);
+    }
+    EXPECT_TRUE(text_n >= 4); /* it has rotated, before and after */
+    for (int i = 0; i < LINES; i++) {
+        char line[600];
+        size_t found = 0;
+        (void)snprintf(line, sizeof line, " info start n=%03d %0500d.\n", i, i);
+        for (size_t k = 0; k < text_n; k++) {
+            const char *at = strstr(text[k], line);
+            found += at != NULL && (at - text[k] == 24 || at[-25] == '\n') ? 1 : 0;
+        }
+        EXPECT_UINT_EQ(1, found);
+    }
+    for (size_t k = 0; k < text_n; k++)
+        free(text[k]);
     disk_unmount();
 }
