@@ -2,7 +2,6 @@
 
 #include "agent/agent_program.h"
 #include "agent/agent_words.h"
-#include "agent/place.h"
 #include "agent/service.h"
 #include "proto/base/args.h"
 #include "proto/base/log.h"
@@ -15,18 +14,11 @@ struct start {
     struct cas_why why;
 };
 
-/* A service has no console: there the reason goes to the system's log, and to the usual file. */
 static int not_understood(const struct cas_why *why)
 {
-    struct cas_why log_why = {.text = ""};
-    if (!service_is_managed()) {
-        (void)fprintf(stderr, "casfleet-agent: %s\n", why->text);
-        return AGENT_EXIT_REFUSED;
-    }
-    if (place_here()->log[0] != '\0' && log_open(place_here()->log, &log_why) != CAS_OK)
-        log_event(EVENT_LOG_FAILED, "%s", log_why.text);
-    log_event(EVENT_REFUSED, "%s", why->text);
-    log_close();
+    if (service_is_managed())
+        return agent_not_started(why);
+    (void)fprintf(stderr, "casfleet-agent: %s\n", why->text);
     return AGENT_EXIT_REFUSED;
 }
 

@@ -10,6 +10,7 @@
 
 enum {
     SERVICE_WAIT_MS = 60000,
+    OLDER_LOGS = 99, /* log_files at most */
 };
 
 /* What the service leaves in its state folder. */
@@ -18,9 +19,6 @@ static const char *const state_files[] = {
     "agent.ini",
     "agent.lock",
     "agent.log",
-    "agent.log.1",
-    "agent.log.2",
-    "agent.log.3",
     "controller.pub",
     "ledger.db",
     "ledger.db-shm",
@@ -221,6 +219,26 @@ int agent_install(const struct agent_call *call)
 
 /* ---- uninstall ---- */
 
+/* The folder, and above it the one that installation made for it. */
+static enum cas_err files_remove(const char *state, struct cas_why *why)
+{
+    char log[OLDER_LOGS][sizeof "agent.log.99"];
+    const char *name[OLDER_LOGS];
+    for (int i = 0; i < OLDER_LOGS; i++) {
+        (void)snprintf(log[i], sizeof log[i], "agent.log.%d", i + 1);
+        name[i] = log[i];
+    }
+    char parent[OPTIONS_PATH_BYTES];
+    const char *last = strrchr(state, place_here()->separator);
+    enum cas_err err = service_remove_files(state, name, OLDER_LOGS, why);
+    if (err == CAS_OK)
+        err = service_remove_files(state, state_files, CAS_COUNT(state_files), why);
+    if (err != CAS_OK || last == NULL || strcmp(state, place_here()->state) != 0)
+        return err;
+    (void)snprintf(parent, sizeof parent, "%.*s", (int)(last - state), state);
+    return service_remove_files(parent, NULL, 0, why);
+}
+
 static int state_remove(const struct agent_call *call, const char *state)
 {
     char question[OPTIONS_PATH_BYTES + 128];
@@ -234,7 +252,7 @@ static int state_remove(const struct agent_call *call, const char *state)
         return AGENT_EXIT_FINE;
     }
     struct cas_why why = {.text = ""};
-    enum cas_err err = service_remove_files(state, state_files, CAS_COUNT(state_files), &why);
+    enum cas_err err = files_remove(state, &why);
     if (err != CAS_OK)
         return failed(err, &why);
     (void)printf("state       %s deleted\n", state);

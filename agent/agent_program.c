@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/place.h"
+#include "agent/service.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
 
@@ -33,7 +34,6 @@ const struct options_program *agent_program(void)
     const struct place *here = place_here();
     program.config = here->config;
     preset("state", here->state);
-    preset("log", here->log);
     preset("host", here->host);
     return &program;
 }
@@ -161,6 +161,16 @@ int agent_refused(const struct cas_why *why)
 {
     log_event(EVENT_REFUSED, "%s", why->text);
     return AGENT_EXIT_REFUSED;
+}
+
+int agent_not_started(const struct cas_why *why)
+{
+    char path[OPTIONS_PATH_BYTES];
+    struct cas_why log_why = {.text = ""};
+    agent_path_in(place_here()->state, "agent.log", path);
+    if (service_is_managed() && log_open(path, &log_why) != CAS_OK)
+        log_event(EVENT_LOG_FAILED, "%s", log_why.text);
+    return agent_refused(why);
 }
 
 enum cas_err agent_key_open(const struct agent_options *options,

@@ -59,6 +59,8 @@ CAS_CHECK enum cas_err agent_key_open(const struct agent_options *options,
                                       struct cas_why *why);
 /* Logs the reason; returns AGENT_EXIT_REFUSED. */
 int agent_refused(const struct cas_why *why);
+/* The same before the log is open: a service, which has no console, tells its usual file. */
+int agent_not_started(const struct cas_why *why);
 
 /* ---- the words ---- */
 

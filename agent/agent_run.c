@@ -6,7 +6,7 @@
 #include "agent/place.h"
 #include "agent/service.h"
 #include "proto/base/file.h"
-#include "proto/base/log_source.h"
+#include "proto/base/log.h"
 #include "proto/channel/channel.h"
 
 enum {
@@ -66,6 +66,18 @@ static enum cas_err agent_make(struct run *run, struct cas_why *why)
     return agent_open(&settings, clock_now(), &run->agent, why);
 }
 
+/* Not before the lock is ours: a file has one writer. A service has no standard error. */
+static enum cas_err run_log(struct run *run, struct cas_why *why)
+{
+    char path[OPTIONS_PATH_BYTES];
+    struct cas_text text = CAS_TEXT(path);
+    cas_text_clear(&text);
+    cas_text_add(&text, "%s", run->options->log);
+    if (path[0] == '\0' && service_is_managed())
+        agent_path_in(run->options->state, "agent.log", path);
+    return path[0] != '\0' ? log_open(path, why) : CAS_OK;
+}
+
 static enum cas_err run_open(struct run *run, struct cas_why *why)
 {
     const struct agent_options *options = run->options;
@@ -77,6 +89,8 @@ static enum cas_err run_open(struct run *run, struct cas_why *why)
         err = service_claim(why);
     if (err == CAS_OK)
         err = file_lock_take(run->paths.lock, &run->lock, why);
+    if (err == CAS_OK)
+        err = run_log(run, why);
     if (err == CAS_OK)
         err = agent_key_open(options, &run->paths, &run->keys, why);
     if (err == CAS_OK)
@@ -158,8 +172,9 @@ static int run_body(struct run *run)
     struct cas_why why = {.text = ""};
     enum cas_err err = run_open(run, &why);
     if (err != CAS_OK) {
+        bool is_locked = run->lock != NULL;
         run_close(run);
-        return agent_refused(&why);
+        return is_locked ? agent_refused(&why) : agent_not_started(&why);
     }
     service_started();
     log_event(EVENT_START,
@@ -193,7 +208,6 @@ static int run_body(struct run *run)
 int agent_run(const struct agent_call *call)
 {
     static struct run run;
-    struct cas_why why = {.text = ""};
     const struct agent_options *options = call->options;
     enum log_level level = LOG_INFO;
     /* A word that is none is refused with the rest of the configuration. */
@@ -201,11 +215,6 @@ int agent_run(const struct agent_call *call)
         level = LOG_INFO;
     log_set_level(level);
     log_set_limits(options->log_bytes, (unsigned)options->log_files);
-    if (options->log[0] != '\0' && log_open(options->log, &why) != CAS_OK)
-        return agent_refused(&why);
-    enum cas_err err = log_source_start(&why);
-    if (err != CAS_OK && err != CAS_ERR_UNSUPPORTED)
-        log_event(EVENT_LOG_FAILED, "%s", why.text);
     run.options = options;
     int code = run_body(&run);
     log_close();

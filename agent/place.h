@@ -10,7 +10,6 @@
 struct place {
     char config[OPTIONS_PATH_BYTES]; /* the file read when none is named */
     char state[OPTIONS_PATH_BYTES];  /* folder of key, journal, outbox and lock */
-    char log[OPTIONS_PATH_BYTES];    /* "" is standard error */
     const char *host;                /* what the server is read through */
     bool is_windows;                 /* a Windows server can be read from here */
     char separator;                  /* between a folder and what is in it */

@@ -59,7 +59,6 @@ const struct place *place_here(void)
     path_put(parent_path, base, "\\casfleet");
     path_put(here.state, base, "\\casfleet\\agent");
     path_put(here.config, base, "\\casfleet\\agent\\agent.ini");
-    path_put(here.log, base, "\\casfleet\\agent\\agent.log");
     return &here;
 }
 
