@@ -161,6 +161,10 @@ static enum cas_err config_write(struct install *install, struct cas_why *why)
                  is_new    ? " written"
                  : is_same ? " as it was"
                            : " brought up to date");
+    if (!is_same && !is_new)
+        (void)printf(
+            "next        a service that runs has read the old ones: casfleet-agent stop, then\n"
+            "            casfleet-agent start\n");
     if (checked.controller[0] == '\0' || checked.controller_keys[0] == '\0')
         (void)printf("next        write controller and controller_keys into it, then\n"
                      "            casfleet-agent check\n");

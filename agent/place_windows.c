@@ -120,7 +120,11 @@ static enum cas_err owner_check(const char *path, wchar_t *wide, struct cas_why 
                                          NULL,
                                          &descriptor);
     if (number != ERROR_SUCCESS)
-        return api_fail(why, number, "GetNamedSecurityInfo", path, "");
+        return api_fail(why,
+                        number,
+                        "GetNamedSecurityInfo",
+                        path,
+                        number == ERROR_ACCESS_DENIED ? "; run it as administrator" : "");
     bool is_good =
         owner != NULL && (IsWellKnownSid(owner, WinLocalSystemSid) != 0 ||
                           IsWellKnownSid(owner, WinBuiltinAdministratorsSid) != 0 || is_own(owner));

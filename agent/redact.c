@@ -207,6 +207,22 @@ static bool is_root(struct cas_slice name)
     return false;
 }
 
+/* The end of a counter's object, as in \MSExchange ActiveSync\Requests/sec. */
+static bool is_counter_object(struct cas_slice text, size_t end)
+{
+    static const char *const objects[] = {
+#define COUNTER(name, object, counter) object,
+#include "agent/host/capture_counters.def"
+#undef COUNTER
+    };
+    for (size_t i = 0; i < CAS_COUNT(objects); i++) {
+        size_t size = strlen(objects[i]);
+        if (end > size && is_behind(text, end, objects[i]) && text.data[end - size - 1] == '\\')
+            return true;
+    }
+    return false;
+}
+
 /* user in DOMAIN\user, user@domain and below a folder of users; the domain of the first is a name
  * too. A path's parts are not: what is before the backslash is then no word at its start. */
 static struct found account_at(struct cas_slice text, size_t at)
@@ -226,7 +242,9 @@ static struct found account_at(struct cas_slice text, size_t at)
         return of_kind(size, REDACT_HOST);
     bool is_inside_path = at > 0 && (text.data[at - 1] == '\\' || text.data[at - 1] == '/' ||
                                      text.data[at - 1] == ':');
-    if (next == '\\' && is_label(after) && !is_inside_path && !is_root(part(text, at, at + size)))
+    bool is_harmless =
+        is_inside_path || is_root(part(text, at, at + size)) || is_counter_object(text, at + size);
+    if (next == '\\' && is_label(after) && !is_harmless)
         return of_kind(size, REDACT_HOST);
     return of_kind(0, REDACT_USER);
 }

@@ -320,7 +320,9 @@ bool file_exists(const char *path)
 {
     enum cas_err err = CAS_OK;
     wchar_t *wide = path_wide(path, &err, NULL);
-    bool is_there = wide != NULL && GetFileAttributesW(wide) != INVALID_FILE_ATTRIBUTES;
+    /* What may not even be looked at is there: who then opens it is told why that fails. */
+    bool is_there = wide != NULL && (GetFileAttributesW(wide) != INVALID_FILE_ATTRIBUTES ||
+                                     GetLastError() == ERROR_ACCESS_DENIED);
     free(wide);
     return is_there;
 }

@@ -67,6 +67,7 @@ TEST(redact, what_only_looks_like_one_stays)
         "C:\\Windows\\System32\\inetsrv\\appcmd.exe",
         "RegOpenKeyEx HKLM\\SOFTWARE\\Microsoft",
         "NT AUTHORITY\\SYSTEM",
+        "\\MSExchange ActiveSync\\Ping Commands Pending: no such counter",
         "agent.ini:12: sampel",
         "x.y",
         "",
