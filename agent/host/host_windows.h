@@ -136,6 +136,8 @@ windows_system_path(const char *tail, char ret_path[WINDOWS_PATH_BYTES], struct 
 /* ---- host_windows_http.c: the server's own health page ---- */
 
 struct windows_probe;
+/* url is of this machine's own address: probe_url_parse's errors; CAS_ERR_BUSY too many that were
+ * given up have not ended yet; CAS_ERR_NOMEM, CAS_ERR_IO. It goes on by itself between polls. */
 CAS_CHECK enum cas_err windows_probe_start(const char *url,
                                            int64_t deadline_ms,
                                            struct windows_probe **ret_probe,

@@ -30,6 +30,10 @@
  * let go: the loop by windows_probe_free, WinHTTP by its last word, HANDLE_CLOSING, which may come
  * after WinHttpCloseHandle has returned (its documentation, read 2026-11). */
 
+enum {
+    PROBES_OPEN = 32, /* WinHTTP may let go of a request late: Wine does when the server hangs up */
+};
+
 struct probe_shared {
     CRITICAL_SECTION lock;
     int holder_n;
@@ -38,6 +42,8 @@ struct probe_shared {
     uint32_t status;
     uint32_t error;
     uint32_t tls;
+    bool has_length;
+    uint32_t length;
     int64_t over_ms; /* tick of the end */
     struct probe_body body;
     char piece[SCENE_BODY_BYTES]; /* WinHTTP writes here between a read and its completion */
@@ -54,6 +60,8 @@ struct windows_probe {
 
 /* One for the process, never closed: a session costs threads and a look into the registry. */
 static HINTERNET probe_session;
+/* Shared parts not yet let go of by both: a page that hangs for days must not pile them up. */
+static LONG volatile probe_open_n;
 
 static int64_t tick_ms(void)
 {
@@ -69,6 +77,7 @@ static void shared_release(struct probe_shared *shared)
         return;
     DeleteCriticalSection(&shared->lock);
     free(shared);
+    InterlockedDecrement(&probe_open_n);
 }
 
 /* ---- on WinHTTP's threads ---- */
@@ -91,20 +100,28 @@ static void piece_read(HINTERNET request, struct probe_shared *shared)
         shared_end(shared, GetLastError());
 }
 
+static bool number_query(HINTERNET request, DWORD what, uint32_t *ret_number)
+{
+    DWORD number = 0;
+    DWORD size = sizeof number;
+    if (!WinHttpQueryHeaders(request,
+                             what | WINHTTP_QUERY_FLAG_NUMBER,
+                             WINHTTP_HEADER_NAME_BY_INDEX,
+                             &number,
+                             &size,
+                             WINHTTP_NO_HEADER_INDEX))
+        return false;
+    *ret_number = number;
+    return true;
+}
+
 static void headers_read(HINTERNET request, struct probe_shared *shared)
 {
-    DWORD status = 0;
-    DWORD size = sizeof status;
-    if (!WinHttpQueryHeaders(request,
-                             WINHTTP_QUERY_STATUS_CODE | WINHTTP_QUERY_FLAG_NUMBER,
-                             WINHTTP_HEADER_NAME_BY_INDEX,
-                             &status,
-                             &size,
-                             WINHTTP_NO_HEADER_INDEX)) {
+    if (!number_query(request, WINHTTP_QUERY_STATUS_CODE, &shared->status)) {
         shared_end(shared, GetLastError());
         return;
     }
-    shared->status = status;
+    shared->has_length = number_query(request, WINHTTP_QUERY_CONTENT_LENGTH, &shared->length);
     piece_read(request, shared);
 }
 
@@ -282,6 +299,12 @@ enum cas_err windows_probe_start(const char *url,
         err = session_open(why);
     if (err != CAS_OK)
         return err;
+    if (InterlockedCompareExchange(&probe_open_n, 0, 0) >= PROBES_OPEN)
+        return cas_fail(why,
+                        CAS_ERR_BUSY,
+                        "%.200s: %d earlier probes were given up and have not ended yet",
+                        url,
+                        PROBES_OPEN);
     CAS_AUTO(windows_probe) probe = calloc(1, sizeof *probe);
     struct probe_shared *shared = calloc(1, sizeof *shared);
     if (probe == NULL || shared == NULL) {
@@ -290,6 +313,7 @@ enum cas_err windows_probe_start(const char *url,
     }
     InitializeCriticalSection(&shared->lock);
     shared->holder_n = 1;
+    InterlockedIncrement(&probe_open_n);
     probe->shared = shared;
     probe->deadline_ms = deadline_ms;
     probe->start_ms = tick_ms();
@@ -327,6 +351,8 @@ enum cas_err windows_probe_poll(struct windows_probe *probe,
     struct probe_end end = {.status = shared->status,
                             .error = shared->error,
                             .tls = shared->tls,
+                            .has_length = shared->has_length,
+                            .length = shared->length,
                             .spent_ms = shared->over_ms - probe->start_ms};
     struct probe_body body = shared->body;
     bool is_over = shared->is_over;

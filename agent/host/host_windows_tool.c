@@ -11,7 +11,7 @@
 enum {
     PIPE_BYTES = 256 * 1024,
     CHUNK_BYTES = 64 * 1024,
-    POLL_BYTES = 8 * 1024 * 1024, /* read in one poll at most: a flood must not keep the loop */
+    POLL_BYTES = 2 * 1024 * 1024, /* read in one poll at most: a flood must not keep the loop */
     ENDED_CODE = 1,               /* what a killed process leaves as its exit code */
 };
 

@@ -164,6 +164,14 @@ void probe_judge(const struct probe_end *end, const char *words, struct scene_pr
                      PROBE_PIECES - 1);
         return;
     }
+    if (end->has_length && end->body->used < end->length) {
+        cas_text_add(&reason,
+                     "HTTP %u, body cut off: %zu of %u bytes",
+                     (unsigned)end->status,
+                     end->body->used,
+                     (unsigned)end->length);
+        return;
+    }
     memcpy(ret_probe->body, end->body->text, end->body->used);
     ret_probe->body[end->body->used] = '\0';
     if (end->status != 200)

@@ -43,6 +43,8 @@ struct probe_end {
     uint32_t tls;    /* its flags of a failed certificate; 0 none */
     bool is_late;    /* given up at its deadline */
     int64_t spent_ms;
+    bool has_length;
+    uint32_t length; /* of the body, as the server said */
     const struct probe_body *body;
 };
 /* Status and body when there is an answer. The reason is empty for 200 with a body that fits, else

@@ -267,6 +267,9 @@ TEST(act, an_instant_remembered_and_never_written_holds_nothing)
     hold_add(&states, "HubTransport", "Maintenance", false, 5);
     hold = hold_of(&states, OURS_MS);
     EXPECT_FALSE(hold.is_ours || hold.is_theirs || hold.is_unknown);
+    hold_add(&states, "ServerWideOffline", SCENE_REQUESTER, false, OURS_MS);
+    hold = hold_of(&states, OURS_MS);
+    EXPECT_TRUE(hold.is_theirs && !hold.is_ours);
 }
 
 TEST(act, others_beside_us_are_named)

@@ -141,3 +141,18 @@ TEST(probe, a_dribbled_body_ends_after_so_many_pieces)
     probe_body_add(&body, "a", 1);
     EXPECT_TRUE(body.is_too_long);
 }
+
+/* Why: a connection that breaks within the body ends like one that is complete. */
+TEST(probe, a_body_shorter_than_the_server_said_is_no_page)
+{
+    struct probe_body body = {.used = 0};
+    struct probe_end end = {.status = 200, .has_length = true, .length = 6, .body = &body};
+    probe_body_add(&body, "200 O", 5);
+    struct scene_probe probe = judge(end, "");
+    EXPECT_TEXT_EQ("HTTP 200, body cut off: 5 of 6 bytes", probe.reason.text);
+    EXPECT_TEXT_EQ("", probe.body);
+    probe_body_add(&body, "K", 1);
+    probe = judge(end, "");
+    EXPECT_TEXT_EQ("200 OK", probe.body);
+    EXPECT_TEXT_EQ("", probe.reason.text);
+}
