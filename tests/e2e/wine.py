@@ -23,7 +23,7 @@ DOUBLES = TOP / "tests/windows"
 INETSRV = "windows/system32/inetsrv"
 EXCHANGE_BIN = "Program Files/Microsoft/Exchange Server/V15/bin"
 STATES = r"HKLM\SOFTWARE\Microsoft\ExchangeServer\v15\ServerComponentStates\ActiveSyncProxy"
-PROGRAM_FILES, PROGRAM_DATA = "Program Files/casfleet", "ProgramData/casfleet"
+PROGRAM_FILES, PROGRAM_DATA = "Program Files/casfleet", "ProgramData/casfleet/agent"
 AGENT = r"C:\Program Files\casfleet\casfleet-agent.exe"
 SERVICE = "casfleet-agent"
 OURS = "Sidelined"  # the requester that the agent drains under
@@ -196,8 +196,8 @@ class Server:
         self.state.mkdir(parents=True, exist_ok=True)
         shutil.copy(self.farm.public, self.state / "controller.pub")
         (self.state / "agent.ini").write_text(
-            f"controller = {self.farm.endpoints['agents']}\ncontroller_keys = C:\\ProgramData\\casfleet\\controller.pub\n"
-            "sample = 1s\nreport = 1s\nredial = 1s\nlog =\n", encoding="utf-8")
+            f"controller = {self.farm.endpoints['agents']}\ncontroller_keys = C:\\ProgramData\\casfleet\\agent\\controller.pub\n"
+            "sample = 1s\nreport = 1s\nredial = 1s\n", encoding="utf-8")
         return self
 
     def start(self, env=None):

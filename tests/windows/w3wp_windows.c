@@ -32,6 +32,19 @@ static bool memory_hold(unsigned long megabytes)
     return held != NULL;
 }
 
+/* A connection in use, both ends ours: a worker without any socket is nobody the table knows. */
+static bool socket_keep(SOCKET listener, const struct sockaddr_in *address)
+{
+    SOCKET near_end = socket(AF_INET, SOCK_STREAM, IPPROTO_TCP);
+    if (near_end == INVALID_SOCKET ||
+        connect(near_end, (const struct sockaddr *)address, sizeof *address) != 0)
+        return false;
+    SOCKET far_end = accept(listener, NULL, NULL);
+    char byte = 0;
+    return far_end != INVALID_SOCKET && send(far_end, &byte, 1, 0) == 1 &&
+           recv(near_end, &byte, 1, 0) == 1;
+}
+
 /* A connection whose far end has said goodbye: CLOSE_WAIT until this process ends. */
 static bool socket_strand(SOCKET listener, const struct sockaddr_in *address)
 {
@@ -55,7 +68,9 @@ static bool sockets_hold(unsigned long count)
     SOCKET listener = socket(AF_INET, SOCK_STREAM, IPPROTO_TCP);
     if (listener == INVALID_SOCKET ||
         bind(listener, (struct sockaddr *)&address, sizeof address) != 0 ||
-        listen(listener, 8) != 0 || getsockname(listener, (struct sockaddr *)&address, &size) != 0)
+        listen(listener, 8) != 0 ||
+        getsockname(listener, (struct sockaddr *)&address, &size) != 0 ||
+        !socket_keep(listener, &address))
         return false;
     for (unsigned long i = 0; i < count; i++) {
         if (!socket_strand(listener, &address))
