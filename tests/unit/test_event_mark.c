@@ -215,6 +215,27 @@ TEST(event_mark, records_overwritten_unread_are_told_with_their_numbers)
     EXPECT_UINT_EQ(0, model_read(bookmark, event, 8));
 }
 
+/* How: the reading that finds the loss gets no further; the next one begins behind it. */
+TEST(event_mark, a_loss_is_told_once_though_the_reading_got_no_further)
+{
+    static const char *const marks[] = {"1/5/1791936000000", "1/900/1791936000000", "rubbish"};
+    for (size_t i = 0; i < CAS_COUNT(marks); i++) {
+        struct event_mark_log log = {{90, noon_ms}, {100, noon_ms + 5}, {0, 0}};
+        struct event_mark_reading reading;
+        struct host_event event[2];
+        char bookmark[REASON_BYTES];
+        size_t n = 0;
+        event_mark_begin(&reading, marks[i], &log, noon_ms, pool, event, 2);
+        event_mark_end(&reading, false, &n, bookmark);
+        EXPECT_UINT_EQ(1, n);
+        EXPECT_UINT_EQ(EVENT_EVENTS_LOST, event[0].id);
+        EXPECT_UINT_EQ(i == 0 ? 84 : 1, event[0].count);
+        event_mark_begin(&reading, bookmark, &log, noon_ms, pool, event, 2);
+        event_mark_end(&reading, false, &n, bookmark);
+        EXPECT_UINT_EQ(0, n);
+    }
+}
+
 TEST(event_mark, a_log_that_begins_again_is_read_from_the_time_of_the_last_reading)
 {
     model_begin(1000);

@@ -247,26 +247,30 @@ TEST(log, a_file_that_cannot_be_renamed_grows_on_and_says_so)
     const char *path = test_path("agent.log");
     EXPECT_OK(file_folder(rotated(path, 1), NULL), NULL);
     test_write(test_path("agent.log.1/in-the-way"), "x", 1);
-    log_set_limits(16000, 1);
+    log_set_limits(32000, 1);
     EXPECT_OK(log_open(path, NULL), NULL);
-    for (size_t i = 0; i < 17; i++)
-        log_line_of(1000);
+    for (size_t i = 0; i < 33; i++)
+        log_line_of(990);
     char *text = test_read(path, NULL);
     const char *told = strstr(text, " warn log_kept ");
     EXPECT_NOT_NULL(told);
     EXPECT_TEXT_HAS("agent.log: cannot rename", told);
-    EXPECT_NULL(strstr(told + 1, " warn log_kept ")); /* not with every line */
+    EXPECT_NULL(strstr(told + 1, " warn log_kept ")); /* a sixteenth is not full yet */
     free(text);
     for (size_t i = 0; i < 3; i++)
-        log_line_of(1000);
-    EXPECT_TRUE(size_of(path) > 20000);
+        log_line_of(990);
+    text = test_read(path, NULL);
+    told = strstr(text, " warn log_kept ");
+    EXPECT_NOT_NULL(strstr(told + 1, " warn log_kept "));
+    EXPECT_TRUE(strlen(text) > 36 * 990);
+    free(text);
     EXPECT_INT_EQ(0, remove(test_path("agent.log.1/in-the-way")));
     EXPECT_INT_EQ(0, remove(rotated(path, 1)));
-    for (size_t i = 0; i < 2; i++)
-        log_line_of(1000);
+    for (size_t i = 0; i < 3; i++)
+        log_line_of(990);
     log_close();
-    EXPECT_TRUE(size_of(rotated(path, 1)) > 20000);
-    EXPECT_TRUE(size_of(path) <= 2000);
+    EXPECT_TRUE(size_of(rotated(path, 1)) > 36 * 990);
+    EXPECT_TRUE(size_of(path) <= 3 * 990);
 }
 
 TEST(log, a_file_moved_away_by_others_is_begun_anew)
