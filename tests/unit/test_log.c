@@ -251,6 +251,7 @@ TEST(log, a_file_that_cannot_be_renamed_grows_on_and_says_so)
     EXPECT_OK(log_open(path, NULL), NULL);
     for (size_t i = 0; i < 33; i++)
         log_line_of(990);
+    log_line_of(500);
     char *text = test_read(path, NULL);
     const char *told = strstr(text, " warn log_kept ");
     EXPECT_NOT_NULL(told);
