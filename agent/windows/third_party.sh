@@ -54,6 +54,15 @@ Acquire::Languages "none";
 Acquire::Retries "3";
 END
   printf 'Dir::Etc::Main "%s/main.conf";\nDir::Etc::Parts "/dev/null";\n' "$1" >"$1/apt.conf"
+  apt_update "$1" && return 0
+  ! grep -rqs debian-security /etc/apt || return 1
+  # An archive of the own house may have no updates beside it: what it has must do, and is said.
+  sed -i -E '/-(updates|security) main$/d' "$1/sources.list"
+  apt_update "$1" || return 1
+  say "no updates of $2 are found; its sources are those of the release"
+}
+
+apt_update() {
   APT_CONFIG=$1/apt.conf apt-get update -q >"$1/update.log" 2>&1 && ! grep -q '^[EW]: ' "$1/update.log"
 }
 
@@ -137,8 +146,8 @@ build_jansson() {
 
 build_cmocka() {
   with_cmake cmocka -DWITH_STATIC_LIB=ON -DWITH_EXAMPLES=OFF -DUNIT_TESTING=OFF
-  rm -f "$made/lib/libcmocka.dll.a" # it builds both kinds, and installs the other one
-  cp build/cmocka/src/libcmocka-static.a "$made/lib/libcmocka.a"
+  rm -f "$made/lib/libcmocka.dll.a" # it makes both kinds
+  mv "$made/lib/libcmocka-static.a" "$made/lib/libcmocka.a"
 }
 
 one_file() { # LIBRARY SOURCE [FLAG...]
