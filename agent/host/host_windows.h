@@ -73,7 +73,9 @@ CAS_AUTO_DEFINE(windows_pdh);
 /* ---- host_windows_eventlog.c: the System log by bookmark ---- */
 
 /* Events of Tcpip and WAS that mean something, after the bookmark ("" the first time: those of the
- * last 24 hours), oldest first, at most cap; the same contract as host_ops.events. */
+ * last 24 hours), oldest first, at most cap; the same contract as host_ops.events. Those of other
+ * pools are passed over (pool "": all are told); what is lost or cannot be read is an event of
+ * casfleet-agent, see event_mark.h. Takes a second or two at most. */
 CAS_CHECK enum cas_err windows_events(const char *pool,
                                       const char *bookmark,
                                       struct host_event *ret_event,
@@ -81,7 +83,9 @@ CAS_CHECK enum cas_err windows_events(const char *pool,
                                       size_t *ret_n,
                                       char ret_bookmark[REASON_BYTES],
                                       struct cas_why *why);
-/* How many with this id in the 24 hours before now. */
+/* How many with this id in the 24 hours before now; looked at once a minute, since Windows goes
+ * through the whole log for it. The least it can be when there are more than 100,000, or more than
+ * a second shows. CAS_ERR_NOT_FOUND: an id that means nothing here. */
 CAS_CHECK enum cas_err windows_events_count(uint32_t id, uint64_t *ret_count, struct cas_why *why);
 
 /* ---- host_windows_exchange.c: registry, file versions, component states ---- */
