@@ -13,12 +13,14 @@
  *
  * Exchange's setup binds the Default Web Site (front end) to *:443 and to 127.0.0.1:443, neither
  * with a host name nor with SNI, and the Exchange Back End site to *:444. So 127.0.0.1 reaches this
- * very server whatever name clients and balancers use, and no name has to be sent. Sources: the
- * default of AutoCertBasedAuthHttpsBindings in Microsoft's xExchange DSC module
- * (MSFT_xExchActiveSyncVirtualDirectory: "0.0.0.0:443", "127.0.0.1:443"); the ActiveSync.Protocol
- * and OWA.Protocol health sets (OfficeDocs-Exchange), whose own probes of a pool ask
- * https://localhost:444/<directory>/exhealth.check and take 200 for good; both read 2026-11.
- * healthcheck.htm is the front end's page; the back end's is exhealth.check.
+ * very server whatever name clients and balancers use. Source: the default of
+ * AutoCertBasedAuthHttpsBindings in Microsoft's xExchange DSC module ("0.0.0.0:443",
+ * "127.0.0.1:443"; MSFT_xExchActiveSyncVirtualDirectory.schema.mof, read 2026-11).
+ *
+ * healthcheck.htm is a page of the front end alone. The back end's is exhealth.check, asked by
+ * Exchange's own self test probes as https://localhost:444/<directory>/exhealth.check: 200 says
+ * that the pool answers, without a look at anything beyond it (OfficeDocs-Exchange, OWA.Protocol
+ * health set, read 2026-11). It is for callers on the server that name it localhost.
  *
  * Why a certificate is not looked at: the address is this machine's own, so nobody can stand in
  * between, the certificate is Exchange's self-signed one or made out to the clients' name, and who
