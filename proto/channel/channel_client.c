@@ -57,14 +57,44 @@ static enum cas_err dial_now(struct channel_client *client, struct cas_why *why)
     return CAS_OK;
 }
 
+/* host:port, a host of any kind: libzmq looks at it. */
+static bool is_place(const char *text, size_t size, int64_t least_port)
+{
+    size_t at = size;
+    int64_t port = 0;
+    while (at > 0 && text[at - 1] != ':')
+        at--;
+    struct cas_slice digits = {text + at, size - at};
+    return at > 1 && digits.size > 0 && digits.data[0] >= '0' && digits.data[0] <= '9' &&
+           cas_parse_i64(digits, least_port, UINT16_MAX, &port, NULL) == CAS_OK;
+}
+
+/* libzmq takes a source without port, or with one that is none, and then tries for ever. Port 0 of
+ * a source: any. */
+static bool is_endpoint(const char *endpoint)
+{
+    static const char head[] = "tcp://";
+    if (strncmp(endpoint, head, strlen(head)) != 0)
+        return false;
+    const char *target = endpoint + strlen(head);
+    const char *mark = strchr(target, ';');
+    if (mark != NULL) {
+        if (!is_place(target, (size_t)(mark - target), 0))
+            return false;
+        target = mark + 1;
+    }
+    return is_place(target, strlen(target), 1);
+}
+
 enum cas_err channel_client_open(const struct channel_dial *dial,
                                  struct channel_client **ret_client,
                                  struct cas_why *why)
 {
-    if (strncmp(dial->endpoint, "tcp://", 6) != 0)
+    if (!is_endpoint(dial->endpoint))
         return cas_fail(why,
                         CAS_ERR_CONFIG,
-                        "\"%s\": an endpoint is tcp://host:port",
+                        "\"%s\": an endpoint is tcp://host:port, or with a source of its own "
+                        "tcp://0.0.0.0:port;host:port; a port is 1 to 65535",
                         dial->endpoint);
     CAS_AUTO(channel_client) client = calloc(1, sizeof *client);
     if (client == NULL)

@@ -675,6 +675,47 @@ TEST(channel, fixed_source_port_serves_every_connection)
     until_frames(stage, 1);
 }
 
+/* Why: libzmq takes these and then tries for ever, without a word to anybody. */
+TEST(channel, source_that_is_none_is_refused)
+{
+    static const char *const bad[] = {
+        "tcp://0.0.0.0;127.0.0.1:5670",
+        "tcp://0.0.0.0:;127.0.0.1:5670",
+        "tcp://:5671;127.0.0.1:5670",
+        "tcp://0.0.0.0:65536;127.0.0.1:5670",
+        "tcp://0.0.0.0:-1;127.0.0.1:5670",
+        "tcp://0.0.0.0:abc;127.0.0.1:5670",
+        "tcp://0.0.0.0:5671;",
+        "tcp://0.0.0.0:5671;127.0.0.1",
+        "tcp://0.0.0.0:5671;127.0.0.1:0",
+        "tcp://0.0.0.0:5671;127.0.0.1:65536",
+        "tcp://0.0.0.0:5671;127.0.0.1:5670;",
+        "tcp://127.0.0.1:99999",
+        "tcp://:5670",
+    };
+    static const char *const good[] = {
+        "tcp://127.0.0.1:65535",
+        "tcp://[::1]:1",
+        "tcp://lon-ctl01.example.test:5670",
+        "tcp://0.0.0.0:65535;127.0.0.1:5670",
+        "tcp://[::]:1;[::1]:5670",
+    };
+    struct cas_why why = {""};
+    CAS_AUTO(stage) stage = stage_open(CHANNEL_ADMIT);
+    for (size_t i = 0; i < CAS_COUNT(bad); i++) {
+        struct channel_client *client = NULL;
+        struct channel_dial dial = {stage->keys, stage_key(stage), bad[i], 0};
+        EXPECT_ERR(CAS_ERR_CONFIG, channel_client_open(&dial, &client, &why));
+        EXPECT_TEXT_HAS(bad[i], why.text);
+    }
+    for (size_t i = 0; i < CAS_COUNT(good); i++) {
+        struct channel_client *client = NULL;
+        struct channel_dial dial = {stage->keys, stage_key(stage), good[i], 0};
+        EXPECT_OK(channel_client_open(&dial, &client, &why), &why);
+        channel_client_free(client);
+    }
+}
+
 /* Why: on Windows each socket takes ports at its making, and there may be none left; polling what
  * was not made would end the program.
  * How: a context with room for one, two and three sockets: the client's own, libzmq's end of the
