@@ -26,28 +26,30 @@ enum source {
 struct pace {
     const char *name;
     int64_t period_ms;   /* from begin to begin */
+    int64_t brisk_ms;    /* the same while an act is in hand, and a while after */
+    int64_t widest_ms;   /* of a call that takes long */
     int64_t deadline_ms; /* of what is begun; 0: a call that ends by itself */
-    int64_t widest_ms;   /* period of such a call, however long it takes */
 };
 static const struct pace paces[SOURCE_N] = {
-    [SOURCE_WORKERS] = {"workers", 400, 0, 2000}, /* what proof is made of */
-    [SOURCE_MEMORY] = {"memory", 2000, 0, 60000},
-    [SOURCE_STATES] = {"states", 400, 0, 2000},
-    [SOURCE_PROBES] = {"probes", 2000, 5000, 2000},
-    [SOURCE_COUNTERS] = {"counters", 4000, 0, 60000},
-    [SOURCE_SOCKETS] = {"sockets", 10000, 0, 600000},
-    [SOURCE_EVENTS] = {"events", 60000, 0, 600000},
-    [SOURCE_EXCHANGE] = {"exchange", 30000, 0, 600000},
-    [SOURCE_SYSTEM] = {"system", 60000, 0, 600000},
-    [SOURCE_REQUESTS] = {"requests", 60000, 20000, 60000},
-    [SOURCE_SETTINGS] = {"settings", 600000, 20000, 600000},
-    [SOURCE_PORTS] = {"ports", 3600000, 20000, 3600000},
+    [SOURCE_WORKERS] = {"workers", 400, 400, 2000, 0}, /* what proof is made of */
+    [SOURCE_MEMORY] = {"memory", 2000, 2000, 60000, 0},
+    [SOURCE_STATES] = {"states", 4500, 400, 4500, 0},
+    [SOURCE_PROBES] = {"probes", 4500, 900, 4500, 5000},
+    [SOURCE_COUNTERS] = {"counters", 2000, 2000, 60000, 0},
+    [SOURCE_SOCKETS] = {"sockets", 10000, 10000, 600000, 0},
+    [SOURCE_EVENTS] = {"events", 60000, 60000, 600000, 0},
+    [SOURCE_EXCHANGE] = {"exchange", 30000, 30000, 600000, 0},
+    [SOURCE_SYSTEM] = {"system", 60000, 60000, 600000, 0},
+    [SOURCE_REQUESTS] = {"requests", 60000, 60000, 60000, 20000},
+    [SOURCE_SETTINGS] = {"settings", 600000, 600000, 600000, 20000},
+    [SOURCE_PORTS] = {"ports", 3600000, 3600000, 3600000, 20000},
 };
 
 enum {
     WIDEN = 10,             /* a call may take this part of the time */
     SLOW_MS = 1000,         /* one that is told as slow */
     PROBE_GOOD_MS = 15000,  /* what a probe saw counts so long from its begin */
+    BRISK_MS = 600000,      /* after an act, or a change of the worker */
     TOOL_AGAIN_MS = 120000, /* after a tool that failed, where its pace is slower */
     ARGUMENTS = 8,
     ARGUMENT_BYTES = POOL_BYTES + 32
@@ -60,6 +62,7 @@ static const char *const probe_urls[SCENE_PROBES] = {
 
 struct source_now {
     int64_t next_ms; /* monotonic; 0: at once */
+    int64_t begun_ms;
     int64_t took_ms;
     struct scene_reason reason; /* of its last failure, "" none */
     bool has_run;
@@ -88,6 +91,7 @@ struct host_windows {
     int64_t tool_begun_ms;
     struct windows_act *act;
     bool is_acting;
+    int64_t brisk_until_ms;
     uint32_t self_pid;
 };
 
@@ -109,13 +113,14 @@ static bool source_end(struct host_windows *windows,
     struct cas_text text = CAS_TEXT(state->reason.text);
     cas_text_clear(&text);
     state->has_run = true;
+    state->begun_ms = begun.mono_ms;
     state->took_ms = clock_now().mono_ms - begun.mono_ms;
+    bool is_brisk = windows->is_acting || begun.mono_ms < windows->brisk_until_ms;
+    int64_t least_ms = is_brisk ? paces[source].brisk_ms : paces[source].period_ms;
     int64_t period_ms = state->took_ms * WIDEN;
     if (period_ms > paces[source].widest_ms)
         period_ms = paces[source].widest_ms;
-    if (period_ms < paces[source].period_ms)
-        period_ms = paces[source].period_ms;
-    state->next_ms = begun.mono_ms + period_ms;
+    state->next_ms = begun.mono_ms + (period_ms > least_ms ? period_ms : least_ms);
     if (err == CAS_OK)
         return true;
     cas_text_add(&text, "%s", why->text[0] != '\0' ? why->text : cas_err_words(err));
@@ -143,10 +148,12 @@ static void round_end(struct round *round)
 
 /* What is under way may have seen the server as it was before: it is given up, and asked again at
  * once. What was seen earlier counts no more. */
-static void round_spoil(struct host_windows *windows, const char *words)
+static void round_spoil(struct host_windows *windows, const char *words, struct cas_now now)
 {
     round_end(&windows->round);
     windows->source[SOURCE_PROBES].next_ms = 0;
+    windows->source[SOURCE_STATES].next_ms = 0;
+    windows->brisk_until_ms = now.mono_ms + BRISK_MS;
     say(&windows->scene.no_probe, words);
 }
 
@@ -229,7 +236,7 @@ static void see_workers(struct host_windows *windows, struct cas_now now)
     if (scene->worker_n > 0)
         newest = scene->worker[scene->worker_n - 1];
     if (had_run && (newest.pid != before.pid || newest.start_ms != before.start_ms)) {
-        round_spoil(windows, "no probe since the pool's worker changed");
+        round_spoil(windows, "no probe since the pool's worker changed", now);
         windows_pdh_again(windows->pdh);
     }
 }
@@ -491,7 +498,9 @@ static void look(struct host_windows *windows, struct cas_now now)
     see_probes(windows, now);
     see_states(windows, now);
     see_server(windows, now);
-    see_counters(windows, now);
+    bool is_brisk = windows->is_acting || now.mono_ms < windows->brisk_until_ms;
+    if (is_brisk || now.mono_ms - windows->source[SOURCE_COUNTERS].begun_ms >= SAMPLE_MS)
+        see_counters(windows, now);
     see_tools(windows, now);
 }
 
@@ -506,6 +515,7 @@ static enum cas_err windows_read(struct host *host,
     struct host_windows *windows = (struct host_windows *)host;
     (void)why;
     look(windows, now);
+    see_counters(windows, now);
     see_memory(windows, now);
     see_sockets(windows, now);
     see_events(windows, now);
@@ -602,7 +612,7 @@ static enum cas_err windows_begin(struct host *host,
     if (err != CAS_OK)
         return err;
     windows->is_acting = true;
-    round_spoil(windows, "no probe since an act began");
+    round_spoil(windows, "no probe since an act began", now);
     /* Its list could hold what the act needs; it comes again. */
     if (windows->tool != NULL) {
         windows_tool_free(windows->tool);
@@ -622,9 +632,8 @@ windows_poll(struct host *host, struct cas_now now, struct host_act *ret_act, st
     if (err != CAS_OK || ret_act->state == HOST_ACT_RUNNING || !windows->is_acting)
         return err;
     windows->is_acting = false;
-    round_spoil(windows, "no probe since an act ended");
+    round_spoil(windows, "no probe since an act ended", now);
     windows->source[SOURCE_WORKERS].next_ms = 0;
-    windows->source[SOURCE_STATES].next_ms = 0;
     return CAS_OK;
 }
 

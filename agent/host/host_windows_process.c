@@ -61,9 +61,10 @@ CAS_AUTO_DEFINE(snapshot);
 
 static enum cas_err snapshot_take(struct snapshot **ret_snapshot, struct cas_why *why)
 {
-    CAS_AUTO(snapshot) snapshot = calloc(1, sizeof *snapshot);
+    CAS_AUTO(snapshot) snapshot = malloc(sizeof *snapshot);
     if (snapshot == NULL)
         return cas_fail(why, CAS_ERR_NOMEM, "no memory for the list of processes");
+    snapshot->data = NULL;
     NTSTATUS status = status_too_short;
     for (ULONG room = SNAPSHOT_BYTES; room <= SNAPSHOT_BYTES_MOST && status == status_too_short;
          room *= 2) {
