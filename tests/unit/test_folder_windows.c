@@ -8,6 +8,7 @@
 
 enum {
     FOLDER_DEPTH = 8,
+    FOLDER_TRIES = 1000,
     FOLDER_WIDE = 2048
 };
 
@@ -18,12 +19,23 @@ void test_folder_make(char *ret_path, size_t cap)
     char base[3 * MAX_PATH + 1];
     CAS_ASSERT(GetTempPathW(CAS_COUNT(wide), wide) > 0);
     CAS_ASSERT(wide_to_utf8(wide, base, sizeof base) == CAS_OK);
-    int used =
-        snprintf(ret_path, cap, "%scasfleet-test-%lx-%x", base, GetCurrentProcessId(), counter++);
-    CAS_ASSERT(used > 0 && (size_t)used < cap && cap <= FOLDER_WIDE);
-    wchar_t folder[FOLDER_WIDE];
-    CAS_ASSERT(wide_path(ret_path, folder, FOLDER_WIDE) == CAS_OK);
-    CAS_ASSERT(CreateDirectoryW(folder, NULL) != 0);
+    CAS_ASSERT(cap <= FOLDER_WIDE);
+    /* Process numbers come again; what a killed test left may still be there. */
+    bool is_made = false;
+    for (int i = 0; i < FOLDER_TRIES && !is_made; i++) {
+        wchar_t folder[FOLDER_WIDE];
+        int used = snprintf(ret_path,
+                            cap,
+                            "%scasfleet-test-%lx-%x",
+                            base,
+                            GetCurrentProcessId(),
+                            counter++);
+        CAS_ASSERT(used > 0 && (size_t)used < cap);
+        CAS_ASSERT(wide_path(ret_path, folder, FOLDER_WIDE) == CAS_OK);
+        is_made = CreateDirectoryW(folder, NULL) != 0;
+        CAS_ASSERT(is_made || GetLastError() == ERROR_ALREADY_EXISTS);
+    }
+    CAS_ASSERT(is_made);
 }
 
 /* Removes what is not a folder; enters the first folder found. True when there was one to enter. */
