@@ -223,6 +223,8 @@ TEST(scene, instances_of_one_name_are_told_apart_by_their_order)
     counter(stage, CAPTURE_CLR_GC_TIME, "w3wp", 4.5);
     EXPECT_TRUE(scene_counter_of(&stage->counters, CAPTURE_CLR_GC_TIME, 7788, &value, &reason));
     EXPECT_NEAR(4.5, value, 0);
+    EXPECT_TRUE(scene_counter_of(&stage->counters, CAPTURE_CLR_GC_TIME, 4120, &value, &reason));
+    EXPECT_NEAR(60, value, 0);
     stage->counters.row_n = 3;
     EXPECT_FALSE(scene_counter_of(&stage->counters, CAPTURE_CLR_GC_TIME, 7788, &value, &reason));
     EXPECT_TEXT_HAS("cannot be told apart", reason.text);
@@ -390,6 +392,8 @@ TEST(scene, health_asks_both_halves)
     EXPECT_INT_EQ(HEALTH_UNKNOWN, health_of(stage, "healthcheck.htm of 444: 404"));
     stage->scene.exchange.has_cas = true;
     EXPECT_INT_EQ(HEALTH_BAD, health_of(stage, "healthcheck.htm of 443: 503"));
+    stage->scene.probe[SCENE_FRONT].status = 404;
+    EXPECT_INT_EQ(HEALTH_BAD, health_of(stage, "healthcheck.htm of 443: 404"));
     COPY(stage->scene.no_probe.text, "no probe has ended yet");
     EXPECT_INT_EQ(HEALTH_UNKNOWN, health_of(stage, "no probe has ended yet"));
     free(stage);
