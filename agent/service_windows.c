@@ -139,8 +139,39 @@ static BOOL WINAPI console_take(DWORD event)
     return TRUE;
 }
 
+/* The service manager starts its services itself. Whose child it is not is at a console, and asks
+ * no manager: Windows would say no at once, Wine after 10 s. */
+static bool may_be_service(void)
+{
+    HANDLE list = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
+    if (list == INVALID_HANDLE_VALUE)
+        return true;
+    DWORD manager = 0;
+    DWORD parent = 0;
+    PROCESSENTRY32W entry = {.dwSize = sizeof entry};
+    for (BOOL is_there = Process32FirstW(list, &entry); is_there != 0;
+         is_there = Process32NextW(list, &entry)) {
+        if (entry.th32ProcessID == GetCurrentProcessId())
+            parent = entry.th32ParentProcessID;
+        if (_wcsicmp(entry.szExeFile, L"services.exe") == 0)
+            manager = entry.th32ProcessID;
+    }
+    (void)CloseHandle(list);
+    return manager == 0 || parent == manager;
+}
+
+static int console_run(service_body *body, void *context)
+{
+    (void)SetConsoleCtrlHandler(console_take, TRUE);
+    int code = body(context);
+    (void)InterlockedExchange(&is_over, 1);
+    return code;
+}
+
 int service_run(service_body *body, void *context)
 {
+    if (!may_be_service())
+        return console_run(body, context);
     service_work = body;
     service_context = context;
     wchar_t name[] = SERVICE_NAME;
@@ -154,10 +185,7 @@ int service_run(service_body *body, void *context)
         (void)fprintf(stderr, "casfleet-agent: %s\n", why.text);
         return EXIT_FAILED;
     }
-    (void)SetConsoleCtrlHandler(console_take, TRUE);
-    int code = body(context);
-    (void)InterlockedExchange(&is_over, 1);
-    return code;
+    return console_run(body, context);
 }
 
 void service_wait(int64_t wait_ms)

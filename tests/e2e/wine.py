@@ -95,7 +95,10 @@ class Server:
         self.sockets, self.megabytes, self.shutdown_ms = sockets, megabytes, shutdown_ms
         self.log_n = 0
         template.copy_to(self.prefix)
+        # Where proofs look for them beside other agents' files.
         (self.folder / "effects.log").symlink_to(self.doubles / "effects.log")
+        for name in ("ledger.db", "ledger.db-wal", "outbox.db", "outbox.db-wal"):
+            (self.folder / name).symlink_to(self.state / name)
         # It stays when no program runs; services end otherwise.
         self.run_raw("wineserver", "-p")
 
@@ -245,7 +248,7 @@ class Server:
 
     def ledger(self):
         """Commands of the agent's journal: (state, pid_before, pid_after), in order."""
-        with copy_of(self.state / "ledger.db") as ledger:
+        with copy_of(self.folder / "ledger.db") as ledger:
             return ledger.execute("SELECT state, pid_before, pid_after FROM command ORDER BY seq").fetchall()
 
     def close(self):
