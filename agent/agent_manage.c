@@ -229,7 +229,9 @@ static enum cas_err files_remove(const char *state, struct cas_why *why)
     char log[OLDER_LOGS][sizeof "agent.log.99"];
     const char *name[OLDER_LOGS];
     for (int i = 0; i < OLDER_LOGS; i++) {
-        (void)snprintf(log[i], sizeof log[i], "agent.log.%d", i + 1);
+        struct cas_text text = CAS_TEXT(log[i]);
+        cas_text_clear(&text);
+        cas_text_add(&text, "agent.log.%d", i + 1);
         name[i] = log[i];
     }
     char parent[OPTIONS_PATH_BYTES];
