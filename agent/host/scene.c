@@ -5,7 +5,8 @@
 enum {
     SHOWN = 60,
     CHARS_MOST = 32768, /* of a command line: Windows' own limit */
-    TICKS_PER_MS = 10000
+    TICKS_PER_MS = 10000,
+    STATE_MOST = 2 /* Inactive, Active, Draining: what is not 1 does not serve */
 };
 
 static int shown(size_t size)
@@ -143,8 +144,8 @@ static enum cas_err refuse_state(struct cas_slice value, enum cas_err err, struc
     const char *data = value.size > 0 ? value.data : "";
     return cas_fail(why,
                     err,
-                    "\"%.*s\" is no state such as 1:0:636123456789012345 (version 1, state 0 or "
-                    "1, ticks)",
+                    "\"%.*s\" is no state such as 1:0:636123456789012345 (version 1, state 0 "
+                    "to 2, ticks)",
                     shown(value.size),
                     data);
 }
@@ -169,7 +170,7 @@ enum cas_err scene_state_parse(struct cas_slice value,
         return refuse_state(value, CAS_ERR_VERSION, why);
     if (!capture_digits(state, UINT32_MAX, &state_n) || !capture_digits(at, UINT64_MAX, &ticks))
         return refuse_state(value, CAS_ERR_FORMAT, why);
-    if (state_n > 1 || ticks > ticks_most)
+    if (state_n > STATE_MOST || ticks > ticks_most)
         return refuse_state(value, CAS_ERR_RANGE, why);
     *ret_is_active = state_n == 1;
     *ret_at_ms = ticks == 0 ? 0 : (int64_t)(ticks / TICKS_PER_MS) - dotnet_epoch_ms;

@@ -164,7 +164,8 @@ void scene_clean(char *text);
 CAS_CHECK enum cas_err
 scene_command_pool(struct cas_slice command, char ret_pool[POOL_BYTES], struct cas_why *why);
 
-/* "1:0:636123456789012345", a requester's state: version, 1 active or 0 inactive, .NET ticks.
+/* "1:0:636123456789012345", a requester's state: version; 1 active, 0 inactive, 2 draining
+ * (transport alone), which is not active either; .NET ticks.
  * CAS_ERR_FORMAT, CAS_ERR_VERSION (only 1 is known), CAS_ERR_RANGE. */
 CAS_CHECK enum cas_err scene_state_parse(struct cas_slice value,
                                          bool *ret_is_active,

@@ -435,17 +435,29 @@ TEST(scene, states_of_others_are_maintenance_and_ours_are_drained)
     free(stage);
 }
 
+/* Why: mail that drains means that somebody takes this server out of service. */
+TEST(scene, draining_transport_is_maintenance)
+{
+    struct stage *stage = stage_begin();
+    struct host_pool pool;
+    state(stage, "HubTransport", "Maintenance", "1:2:639000000000000000");
+    EXPECT_UINT_EQ(0, stage->states.refused_n);
+    scene_pool(&stage->scene, &pool);
+    EXPECT_TEXT_EQ("HubTransport inactive by Maintenance", pool.maintenance);
+    free(stage);
+}
+
 /* Why: an unknown state number may well be a draining server. How: refused rows, and one too many.
  */
 TEST(scene, a_state_that_cannot_be_read_is_told)
 {
     struct stage *stage = stage_begin();
     struct host_pool pool;
-    state(stage, "HubTransport", "Maintenance", "1:2:639000000000000000");
+    state(stage, "HubTransport", "Maintenance", "1:3:639000000000000000");
     state(stage, "EwsProxy", "Maintenance", "nonsense");
     EXPECT_UINT_EQ(2, stage->states.refused_n);
     scene_pool(&stage->scene, &pool);
-    EXPECT_TEXT_HAS("2 states not readable, HubTransport by Maintenance: \"1:2:", pool.maintenance);
+    EXPECT_TEXT_HAS("2 states not readable, HubTransport by Maintenance: \"1:3:", pool.maintenance);
     for (size_t i = 0; i < SCENE_STATES; i++)
         state(stage, "OwaProxy", "Maintenance", "1:1:0");
     EXPECT_UINT_EQ(SCENE_STATES, stage->states.row_n);
@@ -474,7 +486,7 @@ TEST(scene, states_are_parsed_strictly_and_written_as_read)
         {"1:-1:5", CAS_ERR_FORMAT},
         {"1:0:5 ", CAS_ERR_FORMAT},
         {"2:0:5", CAS_ERR_VERSION},
-        {"1:2:5", CAS_ERR_RANGE},
+        {"1:3:5", CAS_ERR_RANGE},
         {"1:0:3155378976000000000", CAS_ERR_RANGE},
         {"1:0:99999999999999999999", CAS_ERR_FORMAT},
     };
