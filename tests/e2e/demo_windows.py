@@ -52,6 +52,7 @@ def recycle(farm, server):
     wait_until(lambda: (server.symptoms().get("close_wait") or {}).get("value"), 60, server.words)
     show(farm, "status", fine=(0, 1))
     show(farm, "server", "show", server.name)
+    print("\nWine has no performance counters, no event log and no port range: each symptom made of them says so.")
     say("a recycle, ordered and proved")
     plan = farm.json("recycle", "plan", server.name, "--gap", "0s", "--settle", "2s", "--drain", "2s", "--proof", "60s", "--floor", "0",
                      "--fixed-too")

@@ -93,7 +93,7 @@ class Server:
         self.state = self.drive / PROGRAM_DATA
         self.process = self.was = self.health = None
         self.sockets, self.megabytes, self.shutdown_ms = sockets, megabytes, shutdown_ms
-        self.log_n = 0
+        self.log_n = self.by_hand = 0  # logs begun; recycles that no command asked for
         template.copy_to(self.prefix)
         # Where proofs look for them beside other agents' files.
         (self.folder / "effects.log").symlink_to(self.doubles / "effects.log")
