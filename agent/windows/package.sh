@@ -51,7 +51,7 @@ settle() { # IDT PACKAGE-ID
   # The old version goes before the new one comes; the service's words stand between the files and the end.
   while read -r action at; do
     sed -i -E "s/^($action\t.*\t)[0-9]+(\r?)$/\1$at\2/" "$1/InstallExecuteSequence.idt"
-    grep -qE "^$action	.*	$at" "$1/InstallExecuteSequence.idt" || die "casfleet.wxs: no $action in the sequence"
+    grep -qP "^$action\t.*\t$at" "$1/InstallExecuteSequence.idt" || die "casfleet.wxs: no $action in the sequence"
   done <<END
 SayController 1410
 SayKeys 1411
