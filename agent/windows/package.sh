@@ -48,7 +48,8 @@ settle() { # IDT PACKAGE-ID
   local when action at
   when=$(date -d "@$epoch" '+%Y\/%m\/%d %H:%M:%S')
   sed -i -E "s/^9\t.*/9\t{$2}/; s/^(12|13)\t.*/\1\t$when/" "$1/_SummaryInformation.idt"
-  # The old version goes before the new one comes; the service's words stand between the files and the end.
+  # The old version goes before the new one comes. The service goes by its own word before StopServices and
+  # DeleteServices look whether one is left; it is made when the files are there.
   while read -r action at; do
     sed -i -E "s/^($action\t.*\t)[0-9]+(\r?)$/\1$at\2/" "$1/InstallExecuteSequence.idt"
     grep -qP "^$action\t.*\t$at" "$1/InstallExecuteSequence.idt" || die "casfleet.wxs: no $action in the sequence"
@@ -58,8 +59,8 @@ SayKeys 1411
 SayPools 1412
 SayRemove 1413
 RemoveExistingProducts 1510
-ServiceBack 3410
-ServiceRemove 3411
+ServiceBack 1850
+ServiceRemove 1851
 ServiceUndo 4010
 ServiceMake 4011
 ServiceStart 5910
