@@ -3,6 +3,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p build
+# Libraries made anew: what was found of the ones before is forgotten.
+cache=build/$1/CMakeCache.txt
+if [[ $1 == windows* ]] && [ -f "$cache" ] && ! grep -qx "CASFLEET_WINDOWS_PREFIX:PATH=$(agent/windows/third_party.sh)" "$cache"; then
+  rm -rf "build/$1"
+fi
 if ! { [ -f "build/$1/build.ninja" ] || cmake --preset "$1"; } >"build/$1.log" 2>&1 ||
    ! cmake --build --preset "$1" >>"build/$1.log" 2>&1; then
   tail -n 60 "build/$1.log" >&2

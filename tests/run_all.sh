@@ -40,8 +40,9 @@ stage_windows() {
   [ "$first" = "$second" ] || { printf 'packages differ:\n%s\n%s\n' "$first" "$second"; return 1; }
   echo "$first"
   agent/windows/package.sh build/windows 0.1.1 >/dev/null || return 1 # to upgrade to
-  CASFLEET_BIN=$PWD/build/failpoints tests/e2e/netns.sh /usr/bin/python3 -m pytest -q -p no:cacheprovider \
-    tests/e2e/test_windows.py || refused=$?
+  tests/e2e/netns.sh tests/windows/unit.sh &&
+    CASFLEET_BIN=$PWD/build/failpoints tests/e2e/netns.sh /usr/bin/python3 -m pytest -q -p no:cacheprovider \
+      tests/e2e/test_windows.py || refused=$?
   if [ $refused = 77 ]; then
     echo "== windows: THE WINE TESTS WERE NOT RUN: no network namespace can be made here (unshare is refused)"
     return 0

@@ -9,7 +9,7 @@ set -euo pipefail
 export LC_ALL=C TZ=UTC
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
-build=${1:-$top/build/windows}
+build=$(realpath "${1:-$top/build/windows}")
 version=${2:-$(sed -nE 's/^project\(casfleet VERSION ([0-9.]+).*/\1/p' "$top/CMakeLists.txt")}
 epoch=${SOURCE_DATE_EPOCH:-$(git -C "$top" log -1 --format=%ct 2>/dev/null || echo 1704067200)}
 package=$build/package
@@ -24,7 +24,7 @@ third_party() {
   prefix=$(sed -n 's/^CASFLEET_WINDOWS_PREFIX:[A-Z]*=//p' "$build/CMakeCache.txt")
   [ -d "$prefix/share/licenses" ] || die "no licenses in $prefix/share/licenses"
   echo "The programs contain, in binary form, what these terms are for; the sources are Debian's:"
-  sed -n 's/ .*//; s/\.dsc$//p' "$prefix/share/sources.txt" | grep -v '^cmocka' | sed 's/^/  /'
+  sed -nE '/ cmocka_/d; s/.* ([^ ]+)\.dsc$/  \1/p' "$prefix/share/sources.txt"
   for name in "$prefix"/share/licenses/*; do
     [ "${name##*/}" != cmocka ] || continue # for tests, in no program
     printf '\n\n======== %s ========\n\n' "$(basename "$name")"
