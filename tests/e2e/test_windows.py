@@ -281,7 +281,6 @@ def test_drained_under_our_name_and_another_ones_maintenance_is_left_alone(enrol
 
 # Failpoint, how often it is passed until the agent dies there (a recovery passes some too), what the journal says then.
 POINTS = [
-    ("agent.before_intent", 1, None),
     ("agent.after_intent", 1, UNKNOWN),
     ("agent.after_act", 1, DONE),
     ("agent.after_outcome", 2, DONE),
@@ -303,8 +302,8 @@ def check_died(server, made, acted, point, expected):
 
 
 # Why (I3, I13): an agent may die anywhere between OFFER and RESULT; nothing happens twice, nothing is claimed without
-# evidence. How: it dies with the OFFER unread, then at each point in turn. Where its journal knows the command it is not
-# offered again, so that start can be armed for the next point already.
+# evidence. How: it dies with the OFFER unread, at the same command again with the GRANT in hand, then at each point behind
+# the INTENT in turn; each of these starts is armed for the next point.
 def test_killed_at_every_point_of_a_command_it_acts_once_at_most(enrolled):
     server, farm = enrolled, enrolled.farm
     armed = [{"CASFLEET_FAILPOINT": f"{point}:{count}:kill"} for point, count, _ in POINTS] + [{}]
@@ -312,18 +311,33 @@ def test_killed_at_every_point_of_a_command_it_acts_once_at_most(enrolled):
     acted = check_recycles(server)
     made = recycle(farm, *FAST)
     wait_until(lambda: farm.rollout(made)["running"], 20, lambda: farm.casfleet("why", made).stdout)
-    server.restart()
+    server.restart({"CASFLEET_FAILPOINT": "agent.before_intent:1:kill"})
+    wait_until(lambda: not server.process.is_alive(), 40, server.words)
+    server.start()
     check_died(server, made, acted, "offered", None)
     server.restart(armed[0]).wait_up()
     for number, (point, _, expected) in enumerate(POINTS):
         acted = check_recycles(server)
         made = recycle(farm, *FAST)
         wait_until(lambda: not server.process.is_alive(), 30, lambda: f"{point}: {server.words()}")
-        server.start(armed[number + 1] if expected is not None else None)
+        server.start(armed[number + 1])
         check_died(server, made, acted, point, expected)
-        if expected is None:
-            server.restart(armed[number + 1]).wait_up()
     assert INTENT not in [state for state, *_ in server.ledger()]
+
+
+# Why: who dies between drain and undrain must not leave the server out of service for good.
+def test_killed_while_drained_it_undrains_what_it_drained(enrolled):
+    server = enrolled
+    seen = len(server.effects())
+    server.restart({"CASFLEET_FAILPOINT": "agent.after_act:1:kill"}).wait_up()
+    made = recycle(server.farm, *TIMES, "--drain", "2s", "--act", "5s", "--proof", "30s")
+    wait_until(lambda: not server.process.is_alive(), 30, server.words)
+    assert "ActiveSyncProxy" in (server.doubles / "pool.health").read_text()
+    server.start().wait_up()
+    rollout, step = ended(server, made)
+    assert rollout["state"] == "done" and step["state"] == "proved", server.farm.casfleet("why", made).stdout
+    acts = [(e["effect"], e["outcome"]) for e in server.effects()[seen:] if e["effect"] != "in"]
+    assert acts == [("drain", OURS), ("recycle", "ok"), ("undrain", OURS)], acts
 
 
 BEHAVIOURS = [
@@ -360,6 +374,7 @@ def test_whatever_appcmd_does_only_a_new_worker_is_a_recycle(enrolled):
             server.by_hand += 1
             server.wine(r"C:\windows\system32\inetsrv\appcmd.exe", "recycle", "apppool", "/apppool.name:MSExchangeSyncAppPool")
         wait_until(server.is_up, 30, lambda: farm.casfleet("why", server.name).stdout)
+    wait_until(lambda: not server.processes("appcmd.exe"), 10, "every appcmd to be ended with its act")
 
 
 def check_recycles(server):

@@ -156,6 +156,16 @@ class Server:
     def state_set(self, requester, is_active):
         self.wine("reg", "add", STATES, "/v", requester, "/t", "REG_SZ", "/d", f"1:{int(is_active)}:638000000000000000", "/f")
 
+    def processes(self, name):
+        """Pids of this prefix's programs of that file name, by the kernel."""
+        found = []
+        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                is_ours = f"WINEPREFIX={self.prefix}\0".encode() in (folder / "environ").read_bytes()
+                if is_ours and name.encode() in (folder / "cmdline").read_bytes().split(b"\0")[0]:
+                    found.append(int(folder.name))
+        return found
+
     def close_wait(self):
         """CLOSE_WAIT sockets of the whole namespace, by the kernel."""
         out = subprocess.run(["ss", "-Htn", "state", "close-wait"], capture_output=True, text=True, check=True).stdout
