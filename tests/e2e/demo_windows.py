@@ -29,7 +29,7 @@ def show(farm, *arguments, fine=(0,)):
     return done.stdout
 
 
-def on_server(server, *arguments, expect=0, most=40):
+def on_server(server, *arguments, expect=0, most=80):
     print(f"\nC:\\> {' '.join(arguments)}", flush=True)
     lines = server.wine(*arguments, expect=expect, seconds=90).rstrip().splitlines()
     print("\n".join(lines[:most]), flush=True)
