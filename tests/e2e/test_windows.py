@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from farm import BIN, Farm, wait_until
+from farm import BIN, TOP, Farm, wait_until
 from proofs import DONE, INTENT, UNKNOWN, check_reports
-from wine import AGENT, OURS, PROGRAM_FILES, WINDOWS, Server, Template
+from wine import AGENT, OURS, PROGRAM_FILES, WINDOWS, Server, Template, text_of
 
 TIMES = ["--gap", "0s", "--settle", "0s", "--fixed-too", "--floor", "0"]
 FAST = [*TIMES, "--drain", "0s", "--act", "5s", "--proof", "6s"]
@@ -203,9 +203,28 @@ def steady(document):
     return [steady(item) for item in document] if isinstance(document, list) else document
 
 
-# Why: an upgrade of a hundred servers must not need a hundred approvals; what is removed must be gone, the rest kept.
+def type_readme(server):
+    """The lines README shows for a Windows server, as they stand there; its controller is ours."""
+    (server.drive / "controller.pub").write_bytes(server.farm.public.read_bytes())
+    lines = [line for block in re.findall(r"^```bat\n(.*?)^```", (TOP / "README.md").read_text(), re.S | re.M) for line in block.splitlines()]
+    for line in lines:
+        program, *words = [quoted or bare for quoted, bare in re.findall(r'"([^"]*)"|(\S+)', line)]
+        words = [re.sub(r"^CONTROLLER=.*", f"CONTROLLER={server.farm.endpoints['agents']}", word) for word in words]
+        if program == "msiexec":
+            assert words[0] == "/i" and words[2] == "/qn", line
+            server.install(PACKAGES / words[1], *words[3:])
+        else:
+            done = server.run_raw("wine", program, *words)
+            assert done.returncode in (0, 1), f"{line}: {done.returncode} {text_of(done.stdout)} {text_of(done.stderr)}"
+            assert "casfleet" in line and len(done.stdout) > 100, line
+    assert len(lines) >= 4, "README's lines for Windows stand in a block marked bat"
+
+
+# Why: an upgrade of a hundred servers must not need a hundred approvals; what is removed must be gone, the rest kept. How: the
+# first version comes as README says.
 def test_upgraded_keeps_key_and_settings_and_removed_leaves_no_service(server):
-    server.install(msi("0.1.0"), *server.controller_properties())
+    server.settings(redial="1s")
+    type_readme(server)
     key = server.approve_waiting()
     server.wait_up()
     server.wine(AGENT, "stop")
