@@ -10,9 +10,9 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 build_packages="gcc g++ make cmake ninja-build pkg-config libzmq3-dev libsodium-dev libmsgpack-dev libsqlite3-dev
-  libinih-dev libjansson-dev libexpat1-dev libcmocka-dev python3 procps"
+  libinih-dev libjansson-dev libexpat1-dev libical-dev tzdata libcmocka-dev python3 procps"
 test_packages="git clang clang-format libclang-rt-14-dev python3-pytest python3-zmq python3-nacl python3-msgpack
-  util-linux iproute2 mount"
+  python3-dateutil python3-icalendar util-linux iproute2 mount"
 
 windows_packages="g++-mingw-w64-x86-64-win32 autoconf automake libtool dpkg-dev tcl xz-utils wixl msitools zip wine wine64
   openssl iproute2 util-linux python3-zmq python3-nacl python3-msgpack"

@@ -166,6 +166,9 @@ static void core_tick(struct controller *c, struct cas_now now)
             loop_stuck(c, err, now, &why);
         return;
     }
+    loop_schedules(c, now);
+    if (!loop_is_taking(c, now.mono_ms) || c->is_book_stale)
+        return;
     enum cas_err err = rollout_tick(c->book, c->inventory, now, &c->actions);
     if (err != CAS_OK)
         c->spoiled = err;

@@ -99,6 +99,9 @@ struct controller {
     int64_t stepped_ms, core_ms, expire_ms, tell_ms;
     bool is_asking; /* inside ask_answer */
 
+    bool is_schedule_known; /* since the last change of a schedule */
+    int64_t schedule_ms;    /* wall: when the next window of any begins */
+
     size_t tick_next; /* server id the round has come to */
     int64_t round_ms; /* mono, when it began */
 
@@ -159,6 +162,10 @@ void loop_note_audit(const struct controller *c,
                      struct cas_now now,
                      struct store_audit *ret_audit);
 void loop_note_tell(struct controller *c, const struct rollout_action *action, struct cas_now now);
+
+/* controller_loop_schedule.c */
+/* The window that has come, if any: its plan is made and runs, or it is skipped, in one commit. */
+void loop_schedules(struct controller *c, struct cas_now now);
 
 /* controller_loop_report.c */
 void loop_on_report(struct controller *c,

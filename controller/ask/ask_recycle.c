@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "controller/ask/ask_room.h"
+#include "controller/store/store_schedule.h"
 #include "proto/trust/sign.h"
 
 enum {
@@ -91,7 +92,7 @@ static enum cas_err wish_numbers(struct ask_call *call, struct rollout_wish *wis
     return CAS_OK;
 }
 
-static enum cas_err wish_of(struct ask_call *call, struct rollout_wish *ret_wish)
+enum cas_err ask_wish(struct ask_call *call, struct rollout_wish *ret_wish)
 {
     rollout_wish_default(ret_wish, call->scene->now);
     enum cas_err err = wish_verb(call, ret_wish);
@@ -169,7 +170,7 @@ enum cas_err ask_recycle_plan(struct ask_call *call)
     struct rollout_wish wish;
     size_t *at = NULL, n = 0;
     uint64_t seq = 0;
-    enum cas_err err = wish_of(call, &wish);
+    enum cas_err err = ask_wish(call, &wish);
     if (err == CAS_OK)
         err = ask_choose(call, true, &at, &n);
     if (err == CAS_OK)
@@ -225,12 +226,29 @@ static enum cas_err answer_rollout(struct ask_call *call, uint64_t seq)
     return err;
 }
 
+/* A freeze holds for people too: nothing new begins while it is on. */
+static enum cas_err check_freeze(struct ask_call *call)
+{
+    struct store_freeze freeze;
+    enum cas_err err = store_freeze_load(call->scene->store, &freeze, &call->why);
+    if (err != CAS_OK || !freeze.is_on)
+        return err;
+    return cas_fail(&call->why,
+                    CAS_ERR_GUARD,
+                    "the farm is frozen by %s%s%s: casfleet freeze off ends it",
+                    freeze.by,
+                    freeze.reason[0] != '\0' ? ", " : "",
+                    freeze.reason);
+}
+
 enum cas_err ask_recycle_run(struct ask_call *call)
 {
     uint64_t seq = 0;
     char *plan = NULL;
     size_t size = 0;
     enum cas_err err = ask_rollout_seq(call, &seq);
+    if (err == CAS_OK)
+        err = check_freeze(call);
     if (err == CAS_OK && rollout_find(call->scene->book, seq) != NULL)
         return cas_fail(&call->why,
                         CAS_ERR_GUARD,

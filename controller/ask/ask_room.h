@@ -21,6 +21,9 @@ ask_handler ask_status, ask_server_list, ask_server_show, ask_server_label;
 ask_handler ask_recycle_plan, ask_recycle_run, ask_recycle_list, ask_recycle_show,
     ask_recycle_pause;
 ask_handler ask_recycle_resume, ask_recycle_retry, ask_recycle_end;
+ask_handler ask_schedule_add, ask_schedule_list, ask_schedule_show, ask_schedule_preview,
+    ask_schedule_pause, ask_schedule_resume, ask_schedule_remove;
+ask_handler ask_schedule_export, ask_schedule_import, ask_freeze_on, ask_freeze_off;
 ask_handler ask_patch_report, ask_why, ask_agent_list, ask_agent_approve, ask_agent_revoke;
 
 /* The argument as typed; empty when it was not given. */
@@ -51,6 +54,11 @@ CAS_CHECK enum cas_err ask_rollout(struct ask_call *call,
                                    const struct rollout **ret_rollout);
 /* An audit row by this operator. */
 struct store_audit ask_audit(const struct ask_call *call, const char *subject, const char *words);
+/* A change of the calendar, saved but not committed: committed with its audit row, or undone. */
+CAS_CHECK enum cas_err
+ask_settle(struct ask_call *call, enum cas_err saved, const char *subject, const char *words);
+/* What a plan is wished to be, by the flags; times as they stand by themselves. */
+CAS_CHECK enum cas_err ask_wish(struct ask_call *call, struct rollout_wish *ret_wish);
 /* "now", "01:00", "tonight 01:00", "tomorrow 01:00" (the controller's local time) or UTC as
  * 2026-10-15T00:00Z. */
 CAS_CHECK enum cas_err

@@ -151,6 +151,9 @@ int main(int argc, char **argv)
     enum cas_err err = args_utf8(&argc, &argv, &why);
     if (err == CAS_OK)
         err = cli_parse(argc, argv, &command, &why);
+    bool has_file = err == CAS_OK && command.verb != NULL && command.verb->targets == CLI_FILE;
+    if (has_file && !command.is_help && !command.is_version)
+        err = cli_take_file(&command, &why);
     if (err != CAS_OK) {
         fprintf(stderr, "casfleet: %s\n", why.text);
         return CLI_USAGE;

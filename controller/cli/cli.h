@@ -36,7 +36,11 @@ enum cli_targets {
     CLI_ID,
     CLI_ID_SERVERS,
     CLI_SUBJECT,
-    CLI_NAME_NEW
+    CLI_NAME_NEW,
+    CLI_NAMED,
+    CLI_NAMED_MAYBE,
+    CLI_NAMED_SERVERS,
+    CLI_FILE
 };
 
 struct cli_verb {
@@ -97,6 +101,11 @@ void cli_answer_done(struct cli_answer *answer);
 /* Shows a document in the format asked for. CAS_ERR_FORMAT when it is no document of ours. */
 CAS_CHECK enum cas_err
 cli_print(FILE *out, enum cli_format format, const char *document, struct cas_why *why);
+
+/* Reads the file a verb names and makes arguments of it: lines unfolded as iCalendar has them and
+ * ended by U+2028. Borrowed from memory of its own, until the next call. CAS_ERR_TOO_LONG and what
+ * file_read says. */
+CAS_CHECK enum cas_err cli_take_file(struct cli_command *command, struct cas_why *why);
 
 /* Follows a rollout until it ends, stops or the operator leaves. */
 enum cli_exit cli_watch(struct cli_link *link, const struct cli_command *command);

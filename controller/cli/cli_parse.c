@@ -17,20 +17,32 @@ static const struct cli_flag flags[] = {
 #undef FLAG
 };
 
-#define TARGETS_NONE       CLI_NONE
-#define TARGETS_SERVERS    CLI_SERVERS
-#define TARGETS_ID         CLI_ID
-#define TARGETS_ID_SERVERS CLI_ID_SERVERS
-#define TARGETS_SUBJECT    CLI_SUBJECT
-#define TARGETS_NAME       CLI_NAME_NEW
+#define TARGETS_NONE          CLI_NONE
+#define TARGETS_SERVERS       CLI_SERVERS
+#define TARGETS_ID            CLI_ID
+#define TARGETS_ID_SERVERS    CLI_ID_SERVERS
+#define TARGETS_SUBJECT       CLI_SUBJECT
+#define TARGETS_NAME          CLI_NAME_NEW
+#define TARGETS_NAMED         CLI_NAMED
+#define TARGETS_NAMED_MAYBE   CLI_NAMED_MAYBE
+#define TARGETS_NAMED_SERVERS CLI_NAMED_SERVERS
+#define TARGETS_FILE          CLI_FILE
 static const struct cli_verb verbs[] = {
 #define VERB(noun, verb, ask, targets, flags, words) \
     {noun, verb, ask, TARGETS_##targets, flags, words},
 #include "controller/cli/casfleet_verbs.def"
 #undef VERB
 };
-static const char *const target_words[] =
-    {"", "[TARGET...]", "ID", "ID SERVER", "SERVER|ID", "NAME"};
+static const char *const target_words[] = {"",
+                                           "[TARGET...]",
+                                           "ID",
+                                           "ID SERVER",
+                                           "SERVER|ID",
+                                           "NAME",
+                                           "NAME",
+                                           "[NAME]",
+                                           "NAME [TARGET...]",
+                                           "FILE"};
 
 static const struct options_row rows[] = {
 #define OPTION(name, kind, preset, least, most, words) \
@@ -268,6 +280,10 @@ static enum cas_err take_targets(struct cli_command *command,
     bool takes_one = targets != CLI_NONE && targets != CLI_SERVERS;
     if (targets == CLI_NONE && left > 0)
         return cas_fail(why, CAS_ERR_TOO_MANY, "%s: takes no target", words->word[used]);
+    bool is_maybe = targets == CLI_NAMED_MAYBE;
+    bool takes_more = targets == CLI_ID_SERVERS || targets == CLI_NAMED_SERVERS;
+    if (is_maybe && left == 0)
+        return CAS_OK;
     if (takes_one && left == 0)
         return cas_fail(why,
                         CAS_ERR_MISSING,
@@ -275,7 +291,7 @@ static enum cas_err take_targets(struct cli_command *command,
                         command->verb->noun,
                         command->verb->verb,
                         wanted);
-    if (takes_one && targets != CLI_ID_SERVERS && left > 1)
+    if (takes_one && !takes_more && left > 1)
         return cas_fail(why, CAS_ERR_TOO_MANY, "%s: one too many", words->word[used + 1]);
     if (takes_one) {
         command->name = words->word[used];
@@ -285,8 +301,7 @@ static enum cas_err take_targets(struct cli_command *command,
             return err;
         used++;
     }
-    bool has_servers = targets == CLI_SERVERS || targets == CLI_ID_SERVERS;
-    return has_servers ? join_targets(command, words, used, why) : CAS_OK;
+    return targets == CLI_SERVERS || takes_more ? join_targets(command, words, used, why) : CAS_OK;
 }
 
 /* Flags were taken before the verb was known: each must be one of the verb's. */

@@ -76,6 +76,29 @@ static const char *const migrations[STORE_SCHEMA] = {
 
     "ALTER TABLE server_events ADD COLUMN journal_high INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX step_by_slot ON step (holds_slot, seq);",
+
+    "CREATE TABLE schedule (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, open_at TEXT NOT "
+    "NULL,"
+    " target TEXT NOT NULL, selector TEXT NOT NULL, left_out TEXT NOT NULL, verb INTEGER NOT NULL,"
+    " pool TEXT NOT NULL, at_once INTEGER NOT NULL, gap_ms INTEGER NOT NULL, settle_ms INTEGER NOT "
+    "NULL,"
+    " drain_ms INTEGER NOT NULL, act_ms INTEGER NOT NULL, proof_ms INTEGER NOT NULL, healthy_n "
+    "INTEGER NOT NULL,"
+    " stop_after INTEGER NOT NULL, floor_pct INTEGER NOT NULL, has_canary INTEGER NOT NULL,"
+    " is_fixed_too INTEGER NOT NULL, made_by TEXT NOT NULL, made_ms INTEGER NOT NULL,"
+    " is_paused INTEGER NOT NULL, start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE schedule_run (schedule_id INTEGER NOT NULL, start_ms INTEGER NOT NULL, end_ms "
+    "INTEGER NOT NULL,"
+    " name TEXT NOT NULL, rollout_seq INTEGER NOT NULL, words TEXT NOT NULL,"
+    " PRIMARY KEY (schedule_id, start_ms)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE blackout (calendar TEXT NOT NULL, position INTEGER NOT NULL, is_day INTEGER NOT "
+    "NULL,"
+    " from_day INTEGER NOT NULL, to_day INTEGER NOT NULL, start_ms INTEGER NOT NULL,"
+    " end_ms INTEGER NOT NULL, name TEXT NOT NULL, PRIMARY KEY (calendar, position)) STRICT, "
+    "WITHOUT ROWID;"
+    "CREATE TABLE freeze (id INTEGER PRIMARY KEY CHECK (id = 1), is_on INTEGER NOT NULL, reason "
+    "TEXT NOT NULL,"
+    " said_by TEXT NOT NULL, at_ms INTEGER NOT NULL) STRICT;",
 };
 
 static enum cas_err

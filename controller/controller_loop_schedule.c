@@ -1,0 +1,446 @@
+#include "controller/controller_loop_room.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/store/store_schedule.h"
+#include "proto/trust/sign.h"
+
+enum {
+    HISTORY_LEAST = 5, /* proved turns from which their 95th percentile is taken */
+    HISTORY_MOST = 4096,
+    LATE_MS = 5 * 60 * 1000, /* a start missed by more is missed for good, as a rollout's */
+    HEARD_MS = 60 * 1000,    /* agents try again at least so often */
+    HEARD_SPARE_MS = 5000,
+    CATCH_UP_MS = 7 * 24 * 60 * 60 * 1000, /* missed windows are told one by one so far back */
+};
+
+/* One window that has come, and what is made of it. */
+struct turn {
+    struct controller *c;
+    struct cas_now now;
+    struct store_schedule schedule;
+    struct store_schedule_run run;
+    struct rollout_wish wish; /* the policy, in this window */
+    struct rollout_actions actions;
+    size_t *at; /* servers; owned */
+    size_t n;
+    bool is_told; /* its commit was tried: what came of that is told there */
+    struct cas_why why;
+};
+
+static enum cas_err skip(struct turn *turn, const char *fmt, ...) CAS_PRINTF(2, 3);
+
+/* Not an error: the window is over for it, and the words say why. */
+static enum cas_err skip(struct turn *turn, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(turn->run.words, sizeof turn->run.words, fmt, args);
+    va_end(args);
+    turn->run.seq = 0;
+    return CAS_OK;
+}
+
+/* ---- may it begin at all? ---- */
+
+static enum cas_err check_blackouts(struct turn *turn, struct store_blackout *blackout)
+{
+    struct window_rule rule;
+    size_t n = 0;
+    struct window_time time = {.start_ms = turn->schedule.start_ms,
+                               .end_ms = turn->schedule.end_ms};
+    enum cas_err err = window_parse(cas_slice_of(turn->schedule.window), &rule, &turn->why);
+    if (err == CAS_OK)
+        err = store_blackouts_read(turn->c->store,
+                                   time.start_ms,
+                                   WINDOW_BLACKOUTS,
+                                   blackout,
+                                   &n,
+                                   &turn->why);
+    for (size_t i = 0; i < n && err == CAS_OK; i++) {
+        bool is_black = false;
+        err = window_is_black(&rule, &time, &blackout[i].dates, &is_black, &turn->why);
+        if (err == CAS_OK && is_black)
+            return skip(turn,
+                        "skipped: blackout \"%s\" of %s",
+                        blackout[i].dates.name,
+                        blackout[i].calendar);
+    }
+    return err;
+}
+
+static enum cas_err check_calendar(struct turn *turn)
+{
+    int64_t late_ms = turn->now.wall_ms - turn->schedule.start_ms;
+    if (turn->schedule.end_ms <= turn->schedule.start_ms)
+        return skip(turn, "skipped: the clocks leap over all of this window");
+    if (late_ms > LATE_MS) {
+        char late[32] = "";
+        struct cas_text text = CAS_TEXT(late);
+        cas_text_span(&text, late_ms);
+        return skip(
+            turn,
+            "skipped: missed, the controller was not there at its start, %s ago; never late",
+            late);
+    }
+    struct store_freeze freeze;
+    enum cas_err err = store_freeze_load(turn->c->store, &freeze, &turn->why);
+    if (err != CAS_OK)
+        return err;
+    if (freeze.is_on)
+        return skip(turn,
+                    "skipped: the farm is frozen by %s%s%s",
+                    freeze.by,
+                    freeze.reason[0] != '\0' ? ", " : "",
+                    freeze.reason);
+    struct store_blackout *blackout = calloc(WINDOW_BLACKOUTS, sizeof *blackout);
+    if (blackout == NULL)
+        return CAS_ERR_NOMEM;
+    err = check_blackouts(turn, blackout);
+    free(blackout);
+    return err;
+}
+
+/* ---- how long does it take? ---- */
+
+static int compare_spans(const void *left, const void *right)
+{
+    int64_t a = *(const int64_t *)left;
+    int64_t b = *(const int64_t *)right;
+    return a < b ? -1 : a > b;
+}
+
+/* From a server's slot taken to its proof, 19 times in 20, over the turns of this verb that the
+ * book remembers; 0 when there are too few. */
+static int64_t turn_p95_ms(const struct turn *turn)
+{
+    const struct rollout_book *book = turn->c->book;
+    int64_t *span = calloc(HISTORY_MOST, sizeof *span);
+    size_t n = 0;
+    for (size_t i = rollout_book_size(book); span != NULL && i > 0; i--) {
+        const struct rollout *rollout = rollout_at(book, i - 1);
+        bool is_same = rollout->body.verb == (uint64_t)turn->schedule.policy.verb;
+        for (size_t s = 0; is_same && s < rollout->step_n && n < HISTORY_MOST; s++) {
+            const struct rollout_step *step = &rollout->step[s];
+            if (step->state == STEP_CLOSED && step->closed_ms > step->reserved_ms)
+                span[n++] = step->closed_ms - step->reserved_ms;
+        }
+    }
+    int64_t p95_ms = 0;
+    if (n >= HISTORY_LEAST) {
+        qsort(span, n, sizeof *span, compare_spans);
+        p95_ms = span[(n * 95 + 99) / 100 - 1];
+    }
+    free(span);
+    return p95_ms;
+}
+
+static int64_t wave_ms_of(const struct turn *turn, const struct rollout_draft *draft)
+{
+    int64_t p95_ms = turn_p95_ms(turn);
+    int64_t rests_ms = ((int64_t)draft->wave_n - 1) * turn->schedule.policy.gap_ms;
+    return p95_ms > 0 ? p95_ms : (draft->likely_ms - rests_ms) / (int64_t)draft->wave_n;
+}
+
+/* Waves that end before the window does. */
+static size_t waves_that_fit(const struct turn *turn, int64_t wave_ms)
+{
+    int64_t left_ms = turn->schedule.end_ms - turn->now.wall_ms - wave_ms;
+    if (left_ms < 0)
+        return 0;
+    return 1 + (size_t)(left_ms / (wave_ms + turn->schedule.policy.gap_ms));
+}
+
+/* ---- the plan ---- */
+
+static enum cas_err
+draft_of(struct turn *turn, const size_t *at, size_t n, bool is_ranking, struct rollout_draft *ret)
+{
+    struct rollout_wish wish = turn->wish;
+    if (is_ranking) {
+        wish.at_once = 1;
+        wish.has_canary = false;
+    }
+    enum cas_err err = rollout_draft(turn->c->inventory,
+                                     turn->c->book,
+                                     at,
+                                     n,
+                                     &wish,
+                                     turn->run.seq,
+                                     turn->now,
+                                     ret,
+                                     &turn->why);
+    /* A draft borrows these from its wish. */
+    ret->body.pool = cas_slice_of(turn->wish.pool);
+    ret->body.by = cas_slice_of(turn->wish.by);
+    return err;
+}
+
+/* The servers of a draft of waves of one: most urgent first. ret_at [n]. */
+static enum cas_err ranked(const struct turn *turn,
+                           const struct rollout_draft *draft,
+                           size_t *ret_at,
+                           struct cas_why *why)
+{
+    struct cas_slice left = draft->body.steps;
+    size_t *found = calloc(inventory_size(turn->c->inventory) + 1, sizeof *found);
+    size_t n = 0;
+    enum cas_err err = found == NULL ? CAS_ERR_NOMEM : CAS_OK;
+    while (err == CAS_OK && left.size > 0 && n < draft->server_n) {
+        const char *end = memchr(left.data, ';', left.size);
+        size_t size = end == NULL ? left.size : (size_t)(end - left.data);
+        struct inventory_choice choice = {.targets = {left.data, size}};
+        size_t found_n = 0;
+        err =
+            inventory_choose(turn->c->inventory, &choice, turn->now.mono_ms, found, &found_n, why);
+        if (err == CAS_OK && found_n == 1)
+            ret_at[n++] = found[0];
+        size_t used = size + (end == NULL ? 0 : 1);
+        left = (struct cas_slice){left.data + used, left.size - used};
+    }
+    free(found);
+    return err;
+}
+
+/* The most urgent ones for as many waves as fit, those left out named in the words. */
+static enum cas_err trim(struct turn *turn, size_t wave_most, struct rollout_draft *draft)
+{
+    struct rollout_draft ranking = {.skip_n = 0};
+    size_t *order = calloc(turn->n + 1, sizeof *order);
+    enum cas_err err =
+        order == NULL ? CAS_ERR_NOMEM : draft_of(turn, turn->at, turn->n, true, &ranking);
+    if (err == CAS_OK)
+        err = ranked(turn, &ranking, order, &turn->why);
+    size_t all_n = ranking.server_n;
+    size_t kept_n = wave_most * turn->schedule.policy.at_once;
+    if (kept_n > all_n)
+        kept_n = all_n;
+    /* A canary alone, or a site's floor, may make more waves of them: then fewer go. */
+    while (err == CAS_OK && kept_n > 0) {
+        rollout_draft_done(draft);
+        err = draft_of(turn, order, kept_n, false, draft);
+        if (err != CAS_OK || draft->wave_n <= wave_most)
+            break;
+        kept_n--;
+    }
+    if (err == CAS_OK) {
+        struct cas_text text = CAS_TEXT(turn->run.words);
+        cas_text_clear(&text);
+        cas_text_add(&text,
+                     "the window is too short for all: the %zu most urgent go, left out ",
+                     kept_n);
+        inventory_fold(turn->c->inventory, order + kept_n, all_n - kept_n, &text);
+        if (text.is_cut)
+            (void)snprintf(turn->run.words,
+                           sizeof turn->run.words,
+                           "the window is too short for all: the %zu most urgent go, left out %zu",
+                           kept_n,
+                           all_n - kept_n);
+    }
+    rollout_draft_done(&ranking);
+    free(order);
+    return err;
+}
+
+static enum cas_err run_draft(struct turn *turn, const struct rollout_draft *draft)
+{
+    uint8_t *bytes = malloc(WIRE_PLAN_BYTES);
+    uint8_t hash[CAS_HASH_BYTES];
+    char reason[CAS_NAME_BYTES + 16];
+    size_t size = 0;
+    if (bytes == NULL)
+        return CAS_ERR_NOMEM;
+    enum cas_err err =
+        record_encode(RECORD_plan_body, &draft->body, bytes, WIRE_PLAN_BYTES, &size, &turn->why);
+    struct cas_slice plan = {(const char *)bytes, size};
+    (void)snprintf(reason, sizeof reason, "schedule %s", turn->schedule.name);
+    if (err == CAS_OK) {
+        sign_plan_hash(plan, hash);
+        err = rollout_run(turn->c->book,
+                          turn->c->inventory,
+                          plan,
+                          hash,
+                          cas_slice_of(turn->schedule.policy.by),
+                          cas_slice_of(reason),
+                          turn->now,
+                          &turn->actions,
+                          &turn->why);
+    }
+    free(bytes);
+    return err;
+}
+
+/* Fits, is trimmed, or is skipped because not one wave ends in the window. */
+static enum cas_err fit(struct turn *turn, struct rollout_draft *draft)
+{
+    int64_t wave_ms = wave_ms_of(turn, draft);
+    size_t wave_most = waves_that_fit(turn, wave_ms);
+    if (wave_most == 0) {
+        char wave[32] = "", left[32] = "";
+        struct cas_text wave_text = CAS_TEXT(wave), left_text = CAS_TEXT(left);
+        cas_text_span(&wave_text, wave_ms);
+        cas_text_span(&left_text, turn->schedule.end_ms - turn->now.wall_ms);
+        return skip(turn,
+                    "skipped: one server takes %s (%s), the window ends in %s",
+                    wave,
+                    turn_p95_ms(turn) > 0 ? "19 times in 20" : "estimated",
+                    left);
+    }
+    enum cas_err err = CAS_OK;
+    if (draft->wave_n > wave_most)
+        err = trim(turn, wave_most, draft);
+    else
+        (void)snprintf(turn->run.words,
+                       sizeof turn->run.words,
+                       "began with %zu servers",
+                       draft->server_n);
+    return err == CAS_OK ? run_draft(turn, draft) : err;
+}
+
+static enum cas_err choose(struct turn *turn)
+{
+    struct inventory_choice choice = {.targets = cas_slice_of(turn->schedule.target),
+                                      .selector = cas_slice_of(turn->schedule.selector),
+                                      .exclude = cas_slice_of(turn->schedule.left_out)};
+    if (cas_slice_is(choice.targets, "all"))
+        choice.targets = (struct cas_slice){0};
+    turn->at = calloc(inventory_size(turn->c->inventory) + 1, sizeof *turn->at);
+    return turn->at == NULL ? CAS_ERR_NOMEM
+                            : inventory_choose(turn->c->inventory,
+                                               &choice,
+                                               turn->now.mono_ms,
+                                               turn->at,
+                                               &turn->n,
+                                               &turn->why);
+}
+
+static enum cas_err plan(struct turn *turn)
+{
+    struct rollout_draft draft = {.skip_n = 0};
+    turn->wish = turn->schedule.policy;
+    turn->wish.start_ms = turn->now.wall_ms;
+    turn->wish.until_ms = turn->schedule.end_ms;
+    enum cas_err err = choose(turn);
+    if (err == CAS_OK)
+        err = store_rollout_next_seq(turn->c->store, &turn->run.seq, &turn->why);
+    if (err == CAS_OK)
+        err = draft_of(turn, turn->at, turn->n, false, &draft);
+    if (err == CAS_OK)
+        err = fit(turn, &draft);
+    rollout_draft_done(&draft);
+    return err;
+}
+
+/* ---- what becomes of it ---- */
+
+static enum cas_err next_window(struct turn *turn)
+{
+    struct window_rule rule;
+    struct window_time time;
+    size_t n = 0;
+    int64_t after_ms = turn->schedule.start_ms;
+    if (turn->now.wall_ms - after_ms > CATCH_UP_MS)
+        after_ms = turn->now.wall_ms - CATCH_UP_MS;
+    enum cas_err err = window_parse(cas_slice_of(turn->schedule.window), &rule, &turn->why);
+    if (err == CAS_OK)
+        err = window_next(&rule, after_ms, 1, &time, &n, &turn->why);
+    if (err == CAS_ERR_NOMEM)
+        return err;
+    /* A zone that the system has lost must not stop everything else. */
+    if (err != CAS_OK) {
+        turn->schedule.is_paused = true;
+        n = 0;
+    }
+    turn->schedule.start_ms = n > 0 ? time.start_ms : 0;
+    turn->schedule.end_ms = n > 0 ? time.end_ms : 0;
+    return CAS_OK;
+}
+
+static enum cas_err keep(struct turn *turn)
+{
+    struct store_audit audit = {.at_ms = turn->now.wall_ms, .who = "casfleet"};
+    bool has_begun = turn->run.seq > 0;
+    (void)snprintf(audit.verb,
+                   sizeof audit.verb,
+                   "%s",
+                   has_begun ? "schedule.began" : "schedule.skipped");
+    (void)snprintf(audit.subject, sizeof audit.subject, "%s", turn->schedule.name);
+    if (has_begun)
+        (void)snprintf(audit.about, sizeof audit.about, "r-%04" PRIu64, turn->run.seq);
+    (void)snprintf(audit.words, sizeof audit.words, "%s", turn->run.words);
+    enum cas_err err = next_window(turn);
+    if (err == CAS_OK)
+        err = store_schedule_save(turn->c->store, &turn->schedule, &turn->why);
+    if (err == CAS_OK)
+        err = store_schedule_run_add(turn->c->store, &turn->run, &turn->why);
+    if (err != CAS_OK)
+        return err;
+    turn->is_told = true;
+    err = loop_commit_change(turn->c, &turn->actions, &audit, turn->now, &turn->why);
+    if (err == CAS_OK)
+        log_event(has_begun ? EVENT_SCHEDULE_BEGAN : EVENT_SCHEDULE_SKIPPED,
+                  "schedule=%s %s%s %s",
+                  turn->schedule.name,
+                  has_begun ? "id=" : "",
+                  audit.about,
+                  turn->run.words);
+    return err;
+}
+
+static void take_turn(struct turn *turn)
+{
+    struct controller *c = turn->c;
+    turn->run = (struct store_schedule_run){.schedule_id = turn->schedule.id,
+                                            .start_ms = turn->schedule.start_ms,
+                                            .end_ms = turn->schedule.end_ms};
+    memcpy(turn->run.name, turn->schedule.name, sizeof turn->run.name);
+    enum cas_err err = check_calendar(turn);
+    if (err == CAS_OK && turn->run.words[0] == '\0')
+        err = plan(turn);
+    /* Refused by what is, not by what is broken: that is why the window was skipped. */
+    if (err != CAS_OK && cas_err_reaction(err) == CAS_REACTION_REFUSE) {
+        turn->actions.n = 0;
+        const char *words = turn->why.text[0] != '\0' ? turn->why.text : cas_err_words(err);
+        err = skip(turn, "skipped: %s", words);
+    }
+    if (err == CAS_OK)
+        err = keep(turn);
+    if (err == CAS_OK || turn->is_told)
+        return;
+    store_undo(c->store);
+    if (turn->actions.n > 0 || rollout_book_is_torn(c->book))
+        c->is_book_stale = loop_book_load(c, NULL) != CAS_OK;
+    loop_stuck(c, err, turn->now, &turn->why);
+}
+
+void loop_schedules(struct controller *c, struct cas_now now)
+{
+    if (c->is_schedule_known && now.wall_ms < c->schedule_ms)
+        return;
+    struct turn turn = {.c = c, .now = now};
+    bool has = false;
+    enum cas_err err = store_schedule_first(c->store, &turn.schedule, &has, &turn.why);
+    if (err != CAS_OK) {
+        loop_stuck(c, err, now, &turn.why);
+        return;
+    }
+    c->is_schedule_known = true;
+    c->schedule_ms = has ? turn.schedule.start_ms : INT64_MAX;
+    /* After a start of ours the agents come back one by one: who is not heard yet is not left out.
+     */
+    bool is_young = now.mono_ms - c->started.mono_ms < HEARD_MS;
+    if (now.wall_ms < c->schedule_ms ||
+        (is_young && now.wall_ms - c->schedule_ms < LATE_MS - HEARD_SPARE_MS))
+        return;
+    /* A window that begins stands alone in its commit, as an operator's change does. */
+    if (c->is_gathering && loop_commit_group(c, now, NULL) != CAS_OK)
+        return;
+    c->is_schedule_known = false;
+    take_turn(&turn);
+    rollout_actions_done(&turn.actions);
+    free(turn.at);
+}

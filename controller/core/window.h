@@ -1,0 +1,112 @@
+/* window.h - when does a schedule's window open next, and do blackout dates forbid it?
+ *
+ * Pure: no clock; instants, texts and files come in as values. The only home of libical, for
+ * recurrence arithmetic, time zones (libical reads them from the system's tzdata at first use) and
+ * calendar files. Clock changes: a local time in the gap means the first valid instant after it, an
+ * ambiguous one means its first instant, once. Limit: libical knows no clock changes from 2038 on.
+ * Used by ask, view and the controller's loop. */
+#ifndef CONTROLLER_CORE_WINDOW_H
+#define CONTROLLER_CORE_WINDOW_H
+
+#include "proto/base/cas.h"
+
+enum {
+    WINDOW_TEXT_BYTES = 256,
+    WINDOW_RECUR_BYTES = 160,
+    WINDOW_ZONE_BYTES = 64,
+    WINDOW_NEXT_MOST = 1000, /* occurrences asked for at once */
+    WINDOW_BLACKOUTS = 4096, /* dates and spans of one file, recurrences counted one by one */
+    WINDOW_ICS_BYTES = 48000,
+    WINDOW_ICS_DEPTH = 8, /* components inside components */
+    WINDOW_NAME_BYTES = 96,
+    WINDOW_USUAL_MIN = 240, /* length of a window whose end is not said */
+};
+
+struct window_rule {
+    char text[WINDOW_TEXT_BYTES];   /* as typed */
+    char recur[WINDOW_RECUR_BYTES]; /* the value of an RRULE, of days */
+    char zone[WINDOW_ZONE_BYTES];   /* as Europe/London; "UTC" when none was named */
+    int32_t start_min;              /* local time of day, 0..1439 */
+    int32_t length_min;             /* on the local clock, 1..1439 */
+    int32_t from_day;               /* 20261003: what intervals and counts begin at; 0 none */
+};
+/* Forms:  [DAYS] [from 2026-10-03] [01:00[-05:00]] [ZONE]
+ *   DAYS: daily, weekdays, weekends, Sat, Mon,Wed, Mon-Fri, patch Tuesday (the second of a month),
+ *   Sat after patch Tuesday; or an RRULE of whole days: FREQ=MONTHLY;BYDAY=1SU.
+ * No time of day: 01:00-05:00. No end: 4 hours. No zone: UTC. The reason names the column (from 1),
+ * what was found there and what is taken.
+ * CAS_ERR_FORMAT, CAS_ERR_RANGE, CAS_ERR_MISSING, CAS_ERR_TOO_LONG, CAS_ERR_NOT_FOUND (the zone) */
+CAS_CHECK enum cas_err
+window_parse(struct cas_slice text, struct window_rule *ret_rule, struct cas_why *why);
+
+enum window_shift {
+    WINDOW_AS_SAID,
+    WINDOW_AFTER_GAP,    /* its local start does not exist that day: first valid instant after */
+    WINDOW_FIRST_OF_TWO, /* its local start comes twice that day: the first */
+    WINDOW_LEAPT_OVER,   /* the whole window does not exist that day: start and end are one */
+};
+const char *window_shift_words(enum window_shift shift); /* "" as said */
+struct window_time {
+    int64_t start_ms, end_ms;       /* UTC */
+    int32_t start_off_s, end_off_s; /* local minus UTC */
+    int32_t day;                    /* 20260329: local date of its start, as the rule gives it */
+    enum window_shift shift;
+};
+/* The first most windows that begin after after_ms, in order; fewer when the rule ends. *ret_n may
+ * be 0. Cost: one step of the recurrence for each day it gave since it began (2024 when it does not
+ * say).
+ * CAS_ERR_RANGE  most is not 1..WINDOW_NEXT_MOST
+ * CAS_ERR_NOT_FOUND  the system has lost the zone since */
+CAS_CHECK enum cas_err window_next(const struct window_rule *rule,
+                                   int64_t after_ms,
+                                   size_t most,
+                                   struct window_time *ret_time,
+                                   size_t *ret_n,
+                                   struct cas_why *why);
+/* "Sun 29 Mar 2026 03:00 +02:00"; off_s 0: "... 01:00 UTC". */
+void window_text_time(struct cas_text *text, int64_t wall_ms, int32_t off_s);
+
+/* ---- when nothing may begin ---- */
+struct window_blackout {
+    bool is_day;              /* whole days, in the zone of whoever asks; else a span of instants */
+    int32_t from_day, to_day; /* 20261225, 20261227: the last one is not in it */
+    int64_t start_ms, end_ms;
+    char name[WINDOW_NAME_BYTES];
+};
+/* Events of a calendar file between two instants, recurrences as many as they are; cancelled ones
+ * are none. An event without an end takes its day, or its instant.
+ * CAS_ERR_FORMAT no calendar, or an event without a start; CAS_ERR_TOO_LONG, CAS_ERR_TOO_MANY,
+ * NOMEM
+ */
+CAS_CHECK enum cas_err window_blackouts_read(struct cas_slice file,
+                                             int64_t from_ms,
+                                             int64_t to_ms,
+                                             size_t cap,
+                                             struct window_blackout *ret_blackout,
+                                             size_t *ret_n,
+                                             struct cas_why *why);
+/* Does the window touch it, days taken in the rule's zone? */
+CAS_CHECK enum cas_err window_is_black(const struct window_rule *rule,
+                                       const struct window_time *time,
+                                       const struct window_blackout *blackout,
+                                       bool *ret_is_black,
+                                       struct cas_why *why);
+
+/* ---- work as a calendar file ---- */
+enum window_event_state {
+    WINDOW_EVENT_PLANNED,
+    WINDOW_EVENT_DONE,
+    WINDOW_EVENT_CANCELLED
+};
+struct window_event {
+    char uid[WINDOW_NAME_BYTES]; /* the same for the same work, whenever it is written */
+    int64_t start_ms, end_ms;
+    enum window_event_state state;
+    char summary[WINDOW_NAME_BYTES * 2];
+    char words[CAS_WHY_BYTES];
+};
+/* *ret_text: caller frees. CAS_ERR_NOMEM. */
+CAS_CHECK enum cas_err
+window_calendar_write(const struct window_event *event, size_t n, int64_t made_ms, char **ret_text);
+
+#endif

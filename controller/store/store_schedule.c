@@ -1,0 +1,316 @@
+#include "controller/store/store_schedule.h"
+
+#include <stdio.h>
+
+#include "controller/store/store_sql.h"
+
+enum {
+    DAY_MS = 24 * 60 * 60 * 1000
+};
+static const int64_t keep_ms = INT64_C(400) * DAY_MS;
+
+static enum cas_err next_id(struct store *store, uint64_t *ret_id, struct cas_why *why)
+{
+    struct sql sql = sql_use(store, SQL_counter_next);
+    sql_text(&sql, "schedule");
+    bool has = false;
+    enum cas_err err = sql_row(&sql, &has, why);
+    if (err != CAS_OK)
+        return err;
+    *ret_id = sql_get_u64(&sql, 0);
+    sql_end(&sql);
+    return CAS_OK;
+}
+
+static void policy_bind(struct sql *sql, const struct rollout_wish *policy)
+{
+    sql_i64(sql, policy->verb);
+    sql_text(sql, policy->pool);
+    sql_u64(sql, policy->at_once);
+    sql_i64(sql, policy->gap_ms);
+    sql_i64(sql, policy->settle_ms);
+    sql_i64(sql, policy->drain_ms);
+    sql_i64(sql, policy->act_ms);
+    sql_i64(sql, policy->proof_ms);
+    sql_u64(sql, policy->healthy_n);
+    sql_u64(sql, policy->stop_after);
+    sql_u64(sql, policy->floor_pct);
+    sql_i64(sql, policy->has_canary);
+    sql_i64(sql, policy->is_fixed_too);
+    sql_text(sql, policy->by);
+}
+
+enum cas_err
+store_schedule_save(struct store *store, struct store_schedule *schedule, struct cas_why *why)
+{
+    enum cas_err err = store_begin(store, why);
+    if (err == CAS_OK && schedule->id == 0)
+        err = next_id(store, &schedule->id, why);
+    if (err != CAS_OK)
+        return err;
+    struct sql sql = sql_use(store, SQL_schedule_save);
+    sql_u64(&sql, schedule->id);
+    sql_text(&sql, schedule->name);
+    sql_text(&sql, schedule->window);
+    sql_text(&sql, schedule->target);
+    sql_text(&sql, schedule->selector);
+    sql_text(&sql, schedule->left_out);
+    policy_bind(&sql, &schedule->policy);
+    sql_i64(&sql, schedule->made_ms);
+    sql_i64(&sql, schedule->is_paused);
+    sql_i64(&sql, schedule->start_ms);
+    sql_i64(&sql, schedule->end_ms);
+    return sql_run(&sql, why);
+}
+
+enum cas_err store_schedule_remove(struct store *store, uint64_t id, struct cas_why *why)
+{
+    enum cas_err err = store_begin(store, why);
+    if (err != CAS_OK)
+        return err;
+    struct sql sql = sql_use(store, SQL_schedule_remove);
+    sql_u64(&sql, id);
+    return sql_run(&sql, why);
+}
+
+static void schedule_read(struct sql *sql, struct store_schedule *schedule)
+{
+    *schedule = (struct store_schedule){.id = sql_get_u64(sql, 0)};
+    sql_get_text(sql, 1, schedule->name, sizeof schedule->name);
+    sql_get_text(sql, 2, schedule->window, sizeof schedule->window);
+    sql_get_text(sql, 3, schedule->target, sizeof schedule->target);
+    sql_get_text(sql, 4, schedule->selector, sizeof schedule->selector);
+    sql_get_text(sql, 5, schedule->left_out, sizeof schedule->left_out);
+    struct rollout_wish *policy = &schedule->policy;
+    policy->verb = (enum verb)sql_get_i64(sql, 6);
+    sql_get_text(sql, 7, policy->pool, sizeof policy->pool);
+    policy->at_once = sql_get_u32(sql, 8);
+    policy->gap_ms = sql_get_i64(sql, 9);
+    policy->settle_ms = sql_get_i64(sql, 10);
+    policy->drain_ms = sql_get_i64(sql, 11);
+    policy->act_ms = sql_get_i64(sql, 12);
+    policy->proof_ms = sql_get_i64(sql, 13);
+    policy->healthy_n = sql_get_u32(sql, 14);
+    policy->stop_after = sql_get_u32(sql, 15);
+    policy->floor_pct = sql_get_u32(sql, 16);
+    policy->has_canary = sql_get_i64(sql, 17) != 0;
+    policy->is_fixed_too = sql_get_i64(sql, 18) != 0;
+    sql_get_text(sql, 19, policy->by, sizeof policy->by);
+    schedule->made_ms = sql_get_i64(sql, 20);
+    schedule->is_paused = sql_get_i64(sql, 21) != 0;
+    schedule->start_ms = sql_get_i64(sql, 22);
+    schedule->end_ms = sql_get_i64(sql, 23);
+}
+
+enum cas_err store_schedule_find(struct store *store,
+                                 const char *name,
+                                 struct store_schedule *ret_schedule,
+                                 struct cas_why *why)
+{
+    struct sql sql = sql_use(store, SQL_schedule_find);
+    sql_text(&sql, name);
+    bool has = false;
+    enum cas_err err = sql_row(&sql, &has, why);
+    if (err != CAS_OK)
+        return err;
+    if (!has)
+        return cas_fail(why,
+                        CAS_ERR_NOT_FOUND,
+                        "%s: no such schedule; casfleet schedule list shows them",
+                        name);
+    schedule_read(&sql, ret_schedule);
+    sql_end(&sql);
+    return CAS_OK;
+}
+
+enum cas_err store_schedules_read(struct store *store,
+                                  size_t cap,
+                                  struct store_schedule *ret_schedule,
+                                  size_t *ret_n,
+                                  struct cas_why *why)
+{
+    struct sql sql = sql_use(store, SQL_schedule_list);
+    size_t n = 0;
+    bool has = false;
+    enum cas_err err = sql_row(&sql, &has, why);
+    while (err == CAS_OK && has && n < cap) {
+        schedule_read(&sql, &ret_schedule[n++]);
+        err = sql_row(&sql, &has, why);
+    }
+    sql_end(&sql);
+    if (err == CAS_OK)
+        *ret_n = n;
+    return err;
+}
+
+enum cas_err store_schedule_first(struct store *store,
+                                  struct store_schedule *ret_schedule,
+                                  bool *ret_has,
+                                  struct cas_why *why)
+{
+    struct sql sql = sql_use(store, SQL_schedule_first);
+    bool has = false;
+    enum cas_err err = sql_row(&sql, &has, why);
+    if (err != CAS_OK)
+        return err;
+    if (has)
+        schedule_read(&sql, ret_schedule);
+    sql_end(&sql);
+    *ret_has = has;
+    return CAS_OK;
+}
+
+enum cas_err store_schedule_run_add(struct store *store,
+                                    const struct store_schedule_run *run,
+                                    struct cas_why *why)
+{
+    enum cas_err err = store_begin(store, why);
+    if (err != CAS_OK)
+        return err;
+    struct sql old = sql_use(store, SQL_schedule_run_expire);
+    sql_i64(&old, run->start_ms - keep_ms);
+    err = sql_run(&old, why);
+    if (err != CAS_OK)
+        return err;
+    struct sql sql = sql_use(store, SQL_schedule_run_add);
+    sql_u64(&sql, run->schedule_id);
+    sql_i64(&sql, run->start_ms);
+    sql_i64(&sql, run->end_ms);
+    sql_text(&sql, run->name);
+    sql_u64(&sql, run->seq);
+    sql_text(&sql, run->words);
+    return sql_run(&sql, why);
+}
+
+enum cas_err store_schedule_runs_read(struct store *store,
+                                      uint64_t schedule_id,
+                                      size_t cap,
+                                      struct store_schedule_run *ret_run,
+                                      size_t *ret_n,
+                                      struct cas_why *why)
+{
+    struct sql sql = sql_use(store, SQL_schedule_run_read);
+    sql_u64(&sql, schedule_id);
+    sql_u64(&sql, cap);
+    size_t n = 0;
+    bool has = false;
+    enum cas_err err = sql_row(&sql, &has, why);
+    while (err == CAS_OK && has && n < cap) {
+        struct store_schedule_run *run = &ret_run[n++];
+        *run = (struct store_schedule_run){.schedule_id = sql_get_u64(&sql, 0)};
+        run->start_ms = sql_get_i64(&sql, 1);
+        run->end_ms = sql_get_i64(&sql, 2);
+        sql_get_text(&sql, 3, run->name, sizeof run->name);
+        run->seq = sql_get_u64(&sql, 4);
+        sql_get_text(&sql, 5, run->words, sizeof run->words);
+        err = sql_row(&sql, &has, why);
+    }
+    sql_end(&sql);
+    if (err == CAS_OK)
+        *ret_n = n;
+    return err;
+}
+
+enum cas_err store_blackouts_replace(struct store *store,
+                                     const char *calendar,
+                                     const struct window_blackout *blackout,
+                                     size_t n,
+                                     struct cas_why *why)
+{
+    enum cas_err err = store_begin(store, why);
+    if (err != CAS_OK)
+        return err;
+    struct sql old = sql_use(store, SQL_blackout_remove);
+    sql_text(&old, calendar);
+    err = sql_run(&old, why);
+    for (size_t i = 0; i < n && err == CAS_OK; i++) {
+        struct sql sql = sql_use(store, SQL_blackout_add);
+        sql_text(&sql, calendar);
+        sql_u64(&sql, i);
+        sql_i64(&sql, blackout[i].is_day);
+        sql_i64(&sql, blackout[i].from_day);
+        sql_i64(&sql, blackout[i].to_day);
+        sql_i64(&sql, blackout[i].start_ms);
+        sql_i64(&sql, blackout[i].end_ms);
+        sql_text(&sql, blackout[i].name);
+        err = sql_run(&sql, why);
+    }
+    return err;
+}
+
+enum cas_err store_blackouts_read(struct store *store,
+                                  int64_t from_ms,
+                                  size_t cap,
+                                  struct store_blackout *ret_blackout,
+                                  size_t *ret_n,
+                                  struct cas_why *why)
+{
+    /* A day begins at most 14 h before and ends at most 12 h after the same day of UTC. */
+    char utc[40];
+    struct cas_text text = CAS_TEXT(utc);
+    cas_text_utc(&text, from_ms - 2 * (int64_t)DAY_MS);
+    int64_t year = 0, month = 0, day = 0;
+    enum cas_err err = cas_parse_i64((struct cas_slice){utc, 4}, 0, 9999, &year, why);
+    if (err == CAS_OK)
+        err = cas_parse_i64((struct cas_slice){utc + 5, 2}, 1, 12, &month, why);
+    if (err == CAS_OK)
+        err = cas_parse_i64((struct cas_slice){utc + 8, 2}, 1, 31, &day, why);
+    if (err != CAS_OK)
+        return err;
+    struct sql sql = sql_use(store, SQL_blackout_read);
+    sql_i64(&sql, year * 10000 + month * 100 + day);
+    sql_i64(&sql, from_ms);
+    sql_u64(&sql, cap);
+    size_t n = 0;
+    bool has = false;
+    err = sql_row(&sql, &has, why);
+    while (err == CAS_OK && has && n < cap) {
+        struct store_blackout *item = &ret_blackout[n++];
+        *item = (struct store_blackout){.calendar = ""};
+        sql_get_text(&sql, 0, item->calendar, sizeof item->calendar);
+        item->dates.is_day = sql_get_i64(&sql, 1) != 0;
+        item->dates.from_day = (int32_t)sql_get_i64(&sql, 2);
+        item->dates.to_day = (int32_t)sql_get_i64(&sql, 3);
+        item->dates.start_ms = sql_get_i64(&sql, 4);
+        item->dates.end_ms = sql_get_i64(&sql, 5);
+        sql_get_text(&sql, 6, item->dates.name, sizeof item->dates.name);
+        err = sql_row(&sql, &has, why);
+    }
+    sql_end(&sql);
+    if (err == CAS_OK)
+        *ret_n = n;
+    return err;
+}
+
+enum cas_err
+store_freeze_save(struct store *store, const struct store_freeze *freeze, struct cas_why *why)
+{
+    enum cas_err err = store_begin(store, why);
+    if (err != CAS_OK)
+        return err;
+    struct sql sql = sql_use(store, SQL_freeze_save);
+    sql_i64(&sql, freeze->is_on);
+    sql_text(&sql, freeze->reason);
+    sql_text(&sql, freeze->by);
+    sql_i64(&sql, freeze->at_ms);
+    return sql_run(&sql, why);
+}
+
+enum cas_err
+store_freeze_load(struct store *store, struct store_freeze *ret_freeze, struct cas_why *why)
+{
+    struct sql sql = sql_use(store, SQL_freeze_load);
+    bool has = false;
+    enum cas_err err = sql_row(&sql, &has, why);
+    if (err != CAS_OK)
+        return err;
+    *ret_freeze = (struct store_freeze){.is_on = false};
+    if (!has)
+        return CAS_OK;
+    ret_freeze->is_on = sql_get_i64(&sql, 0) != 0;
+    sql_get_text(&sql, 1, ret_freeze->reason, sizeof ret_freeze->reason);
+    sql_get_text(&sql, 2, ret_freeze->by, sizeof ret_freeze->by);
+    ret_freeze->at_ms = sql_get_i64(&sql, 3);
+    sql_end(&sql);
+    return CAS_OK;
+}

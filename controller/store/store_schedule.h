@@ -1,0 +1,98 @@
+/* store_schedule.h - which schedules, blackout dates and freeze must survive the controller?
+ *
+ * A second door of store, for what belongs to the calendar. Reads and writes as store.h says:
+ * nothing is true before store_commit. Used by ask, view and the controller's loop. */
+#ifndef CONTROLLER_STORE_STORE_SCHEDULE_H
+#define CONTROLLER_STORE_STORE_SCHEDULE_H
+
+#include "controller/core/window.h"
+#include "controller/store/store.h"
+
+enum {
+    SCHEDULE_MOST = 256,
+    SCHEDULE_TARGET_BYTES = 1024,
+    SCHEDULE_WORDS_BYTES = 320,
+    SCHEDULE_CALENDARS = 16,
+};
+
+struct store_schedule {
+    uint64_t id; /* 0: not stored yet */
+    char name[CAS_NAME_BYTES];
+    char window[WINDOW_TEXT_BYTES]; /* as typed; window_parse took it */
+    char target[SCHEDULE_TARGET_BYTES], selector[SCHEDULE_TARGET_BYTES],
+        left_out[SCHEDULE_TARGET_BYTES];
+    struct rollout_wish policy; /* without times; by: who made it */
+    int64_t made_ms;
+    bool is_paused;
+    int64_t start_ms, end_ms; /* its next window; 0: there is none any more */
+};
+/* A new one gets its id. CAS_ERR_EXISTS: the name. */
+CAS_CHECK enum cas_err
+store_schedule_save(struct store *store, struct store_schedule *schedule, struct cas_why *why);
+CAS_CHECK enum cas_err store_schedule_remove(struct store *store, uint64_t id, struct cas_why *why);
+CAS_CHECK enum cas_err store_schedule_find(struct store *store,
+                                           const char *name,
+                                           struct store_schedule *ret_schedule,
+                                           struct cas_why *why);
+/* All, by name, at most cap. */
+CAS_CHECK enum cas_err store_schedules_read(struct store *store,
+                                            size_t cap,
+                                            struct store_schedule *ret_schedule,
+                                            size_t *ret_n,
+                                            struct cas_why *why);
+/* The one that is not paused and begins first. *ret_has false: there is none. */
+CAS_CHECK enum cas_err store_schedule_first(struct store *store,
+                                            struct store_schedule *ret_schedule,
+                                            bool *ret_has,
+                                            struct cas_why *why);
+
+struct store_schedule_run { /* what became of one window */
+    uint64_t schedule_id;
+    char name[CAS_NAME_BYTES];
+    int64_t start_ms, end_ms; /* of the window */
+    uint64_t seq;             /* the rollout it made; 0: skipped */
+    char words[SCHEDULE_WORDS_BYTES];
+};
+/* Kept 400 days. A second one for the same window replaces the first. */
+CAS_CHECK enum cas_err store_schedule_run_add(struct store *store,
+                                              const struct store_schedule_run *run,
+                                              struct cas_why *why);
+/* Newest first; schedule_id 0: of all, removed ones too. */
+CAS_CHECK enum cas_err store_schedule_runs_read(struct store *store,
+                                                uint64_t schedule_id,
+                                                size_t cap,
+                                                struct store_schedule_run *ret_run,
+                                                size_t *ret_n,
+                                                struct cas_why *why);
+
+/* One calendar's dates, all of them anew; n 0: it is gone. */
+CAS_CHECK enum cas_err store_blackouts_replace(struct store *store,
+                                               const char *calendar,
+                                               const struct window_blackout *blackout,
+                                               size_t n,
+                                               struct cas_why *why);
+struct store_blackout {
+    char calendar[CAS_NAME_BYTES];
+    struct window_blackout dates;
+};
+/* All that end after from_ms (whole days: two days of grace), in order of time, at most cap. */
+CAS_CHECK enum cas_err store_blackouts_read(struct store *store,
+                                            int64_t from_ms,
+                                            size_t cap,
+                                            struct store_blackout *ret_blackout,
+                                            size_t *ret_n,
+                                            struct cas_why *why);
+
+struct store_freeze {
+    bool is_on;
+    char reason[REASON_BYTES];
+    char by[CAS_NAME_BYTES];
+    int64_t at_ms;
+};
+CAS_CHECK enum cas_err
+store_freeze_save(struct store *store, const struct store_freeze *freeze, struct cas_why *why);
+/* Off when it was never said. */
+CAS_CHECK enum cas_err
+store_freeze_load(struct store *store, struct store_freeze *ret_freeze, struct cas_why *why);
+
+#endif

@@ -1,0 +1,468 @@
+#include "controller/view/view_schedule.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/view/view_json.h"
+
+static const int64_t day_ms = INT64_C(24) * 60 * 60 * 1000;
+
+/* What may stand against a window, read once a document. */
+struct against {
+    struct store_blackout *blackout; /* [n] */
+    size_t n;
+    struct store_freeze freeze;
+};
+
+static enum cas_err against_read(const struct view_scene *scene,
+                                 int64_t from_ms,
+                                 struct against *ret,
+                                 struct cas_why *why)
+{
+    struct against against = {.blackout = calloc(WINDOW_BLACKOUTS, sizeof *against.blackout)};
+    if (against.blackout == NULL)
+        return CAS_ERR_NOMEM;
+    enum cas_err err = store_blackouts_read(scene->store,
+                                            from_ms,
+                                            WINDOW_BLACKOUTS,
+                                            against.blackout,
+                                            &against.n,
+                                            why);
+    if (err == CAS_OK)
+        err = store_freeze_load(scene->store, &against.freeze, why);
+    if (err != CAS_OK) {
+        free(against.blackout);
+        return err;
+    }
+    *ret = against;
+    return CAS_OK;
+}
+
+/* Why this window is not as one would think; "" nothing. */
+static void note_of(const struct window_rule *rule,
+                    const struct window_time *time,
+                    const struct against *against,
+                    struct cas_text *text)
+{
+    cas_text_add(text, "%s", window_shift_words(time->shift));
+    for (size_t i = 0; i < against->n; i++) {
+        const struct store_blackout *item = &against->blackout[i];
+        bool is_black = false;
+        if (window_is_black(rule, time, &item->dates, &is_black, NULL) == CAS_OK && is_black) {
+            cas_text_add(text,
+                         "%sskipped: blackout \"%s\" of %s",
+                         text->used > 0 ? "; " : "",
+                         item->dates.name,
+                         item->calendar);
+            return;
+        }
+    }
+    if (against->freeze.is_on)
+        cas_text_add(text, "%sskipped as long as the freeze is on", text->used > 0 ? "; " : "");
+}
+
+static void set_time_text(json_t *object, const char *key, int64_t wall_ms, int32_t off_s)
+{
+    char shown[64] = "";
+    struct cas_text text = CAS_TEXT(shown);
+    window_text_time(&text, wall_ms, off_s);
+    view_set_text(object, key, shown);
+}
+
+static json_t *window_json(const struct window_rule *rule,
+                           const struct window_time *time,
+                           const struct against *against)
+{
+    json_t *item = json_object();
+    char note[VIEW_TEXT_BYTES] = "";
+    struct cas_text text = CAS_TEXT(note);
+    note_of(rule, time, against, &text);
+    view_set_time(item, "start_ms", time->start_ms);
+    view_set_time(item, "end_ms", time->end_ms);
+    set_time_text(item, "local", time->start_ms, time->start_off_s);
+    set_time_text(item, "utc", time->start_ms, 0);
+    set_time_text(item, "until", time->end_ms, time->end_off_s);
+    json_object_set_new(item, "length_ms", json_integer(time->end_ms - time->start_ms));
+    view_set_text(item, "note", note);
+    return item;
+}
+
+static enum cas_err set_windows(const struct view_scene *scene,
+                                json_t *object,
+                                const struct window_rule *rule,
+                                int64_t after_ms,
+                                size_t most,
+                                struct cas_why *why)
+{
+    struct window_time time[VIEW_WINDOWS];
+    size_t n = 0;
+    struct against against;
+    enum cas_err err =
+        window_next(rule, after_ms, most < VIEW_WINDOWS ? most : VIEW_WINDOWS, time, &n, why);
+    if (err == CAS_OK)
+        err = against_read(scene, after_ms, &against, why);
+    if (err != CAS_OK)
+        return err;
+    json_t *items = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(items, window_json(rule, &time[i], &against));
+    json_object_set_new(object, "items", items);
+    free(against.blackout);
+    return CAS_OK;
+}
+
+static void set_rule(json_t *object, const struct window_rule *rule)
+{
+    view_set_text(object, "window", rule->text);
+    view_set_text(object, "recur", rule->recur);
+    view_set_text(object, "zone", rule->zone);
+}
+
+static void set_freeze(json_t *object, const struct store_freeze *freeze)
+{
+    if (!freeze->is_on) {
+        json_object_set_new(object, "frozen", json_null());
+        return;
+    }
+    json_t *frozen = json_object();
+    view_set_text(frozen, "reason", freeze->reason);
+    view_set_text(frozen, "by", freeze->by);
+    view_set_time(frozen, "at_ms", freeze->at_ms);
+    json_object_set_new(object, "frozen", frozen);
+}
+
+static void set_servers(json_t *object, const struct store_schedule *schedule)
+{
+    char shown[3 * SCHEDULE_TARGET_BYTES + 16] = "";
+    struct cas_text text = CAS_TEXT(shown);
+    cas_text_add(&text, "%s", schedule->target);
+    if (schedule->selector[0] != '\0')
+        cas_text_add(&text, "%s-l %s", text.used > 0 ? " " : "", schedule->selector);
+    if (schedule->left_out[0] != '\0')
+        cas_text_add(&text, "%s-x %s", text.used > 0 ? " " : "", schedule->left_out);
+    view_set_text(object, "servers", text.used > 0 ? shown : "all");
+}
+
+static void set_run(json_t *object, const struct store_schedule_run *run)
+{
+    char id[24] = "";
+    if (run->seq > 0)
+        view_rollout_id(run->seq, id);
+    view_set_time(object, "start_ms", run->start_ms);
+    view_set_time(object, "end_ms", run->end_ms);
+    view_set_text(object, "rollout", id);
+    view_set_text(object, "words", run->words);
+}
+
+static enum cas_err set_schedule(const struct view_scene *scene,
+                                 json_t *object,
+                                 const struct store_schedule *schedule,
+                                 struct window_rule *ret_rule,
+                                 struct cas_why *why)
+{
+    struct store_schedule_run last;
+    size_t n = 0;
+    enum cas_err err = window_parse(cas_slice_of(schedule->window), ret_rule, why);
+    if (err == CAS_OK)
+        err = store_schedule_runs_read(scene->store, schedule->id, 1, &last, &n, why);
+    if (err != CAS_OK)
+        return err;
+    view_set_text(object, "name", schedule->name);
+    view_set_text(object, "state", schedule->is_paused ? "paused" : "on");
+    set_rule(object, ret_rule);
+    set_servers(object, schedule);
+    view_set_text(object, "verb", verb_name(schedule->policy.verb));
+    view_set_text(object, "by", schedule->policy.by);
+    view_set_time(object, "made_ms", schedule->made_ms);
+    bool has_next = !schedule->is_paused && schedule->start_ms > 0;
+    view_set_time(object, "next_ms", has_next ? schedule->start_ms : 0);
+    view_set_time(object, "next_until_ms", has_next ? schedule->end_ms : 0);
+    struct window_time next;
+    size_t next_n = 0;
+    if (has_next)
+        err = window_next(ret_rule, schedule->start_ms - 1, 1, &next, &next_n, why);
+    if (err != CAS_OK)
+        return err;
+    if (next_n > 0)
+        set_time_text(object, "next_local", next.start_ms, next.start_off_s);
+    view_set_text(object, "last", n > 0 ? last.words : NULL);
+    view_set_time(object, "last_ms", n > 0 ? last.start_ms : 0);
+    return CAS_OK;
+}
+
+enum cas_err
+view_schedule_list(const struct view_scene *scene, char **ret_document, struct cas_why *why)
+{
+    struct store_schedule *schedule = calloc(SCHEDULE_MOST, sizeof *schedule);
+    size_t n = 0;
+    struct store_freeze freeze;
+    if (schedule == NULL)
+        return CAS_ERR_NOMEM;
+    enum cas_err err = store_schedules_read(scene->store, SCHEDULE_MOST, schedule, &n, why);
+    if (err == CAS_OK)
+        err = store_freeze_load(scene->store, &freeze, why);
+    json_t *items = json_array();
+    for (size_t i = 0; i < n && err == CAS_OK; i++) {
+        struct window_rule rule;
+        json_t *item = json_object();
+        err = set_schedule(scene, item, &schedule[i], &rule, why);
+        json_array_append_new(items, item);
+    }
+    free(schedule);
+    if (err != CAS_OK) {
+        json_decref(items);
+        return err;
+    }
+    json_t *document = view_begin(scene, "ScheduleList");
+    json_object_set_new(document, "items", items);
+    set_freeze(document, &freeze);
+    json_t *next = json_array();
+    if (freeze.is_on)
+        view_add_next(next, "casfleet freeze off", "nothing begins before");
+    if (n == 0)
+        view_add_next(next,
+                      "casfleet schedule add NAME --window 'Sat 01:00-05:00 Europe/London' -l "
+                      "site=LON",
+                      NULL);
+    json_object_set_new(document, "next", next);
+    return view_finish(document, ret_document);
+}
+
+static void set_policy(json_t *object, const struct rollout_wish *policy)
+{
+    json_t *shown = json_object();
+    view_set_text(shown, "pool", policy->pool);
+    view_set_count(shown, "at_once", policy->at_once);
+    json_object_set_new(shown, "gap_ms", json_integer(policy->gap_ms));
+    json_object_set_new(shown, "settle_ms", json_integer(policy->settle_ms));
+    json_object_set_new(shown, "drain_ms", json_integer(policy->drain_ms));
+    json_object_set_new(shown, "act_ms", json_integer(policy->act_ms));
+    json_object_set_new(shown, "proof_ms", json_integer(policy->proof_ms));
+    view_set_count(shown, "healthy_n", policy->healthy_n);
+    view_set_count(shown, "stop_after", policy->stop_after);
+    view_set_count(shown, "floor_pct", policy->floor_pct);
+    json_object_set_new(shown, "canary", json_boolean(policy->has_canary));
+    json_object_set_new(shown, "fixed_too", json_boolean(policy->is_fixed_too));
+    json_object_set_new(object, "policy", shown);
+}
+
+static enum cas_err fill_schedule(const struct view_scene *scene,
+                                  json_t *document,
+                                  const struct store_schedule *schedule,
+                                  struct cas_why *why)
+{
+    struct store_schedule_run run[VIEW_RUNS];
+    size_t run_n = 0;
+    struct window_rule rule;
+    struct store_freeze freeze;
+    enum cas_err err = set_schedule(scene, document, schedule, &rule, why);
+    if (err == CAS_OK)
+        err = set_windows(scene, document, &rule, scene->now.wall_ms, 3, why);
+    if (err == CAS_OK)
+        err = store_schedule_runs_read(scene->store, schedule->id, VIEW_RUNS, run, &run_n, why);
+    if (err == CAS_OK)
+        err = store_freeze_load(scene->store, &freeze, why);
+    if (err != CAS_OK)
+        return err;
+    set_policy(document, &schedule->policy);
+    set_freeze(document, &freeze);
+    json_t *runs = json_array();
+    for (size_t i = 0; i < run_n; i++) {
+        json_t *item = json_object();
+        set_run(item, &run[i]);
+        json_array_append_new(runs, item);
+    }
+    json_object_set_new(document, "runs", runs);
+    return CAS_OK;
+}
+
+enum cas_err view_schedule(const struct view_scene *scene,
+                           const struct store_schedule *schedule,
+                           const char *words,
+                           char **ret_document,
+                           struct cas_why *why)
+{
+    json_t *document = view_begin(scene, "Schedule");
+    enum cas_err err = fill_schedule(scene, document, schedule, why);
+    if (err != CAS_OK) {
+        json_decref(document);
+        return err;
+    }
+    view_set_text(document, "words", words);
+    json_t *next = json_array();
+    char command[CAS_NAME_BYTES + 40];
+    (void)snprintf(command,
+                   sizeof command,
+                   "casfleet schedule %s %s",
+                   schedule->is_paused ? "resume" : "preview",
+                   schedule->name);
+    view_add_next(next,
+                  command,
+                  schedule->is_paused ? "nothing begins before"
+                                      : "its next windows, local and UTC");
+    json_object_set_new(document, "next", next);
+    return view_finish(document, ret_document);
+}
+
+enum cas_err view_schedule_preview(const struct view_scene *scene,
+                                   const char *name,
+                                   const struct window_rule *rule,
+                                   int64_t after_ms,
+                                   size_t most,
+                                   char **ret_document,
+                                   struct cas_why *why)
+{
+    json_t *document = view_begin(scene, "SchedulePreview");
+    view_set_text(document, "name", name);
+    set_rule(document, rule);
+    enum cas_err err = set_windows(scene, document, rule, after_ms, most, why);
+    if (err != CAS_OK) {
+        json_decref(document);
+        return err;
+    }
+    json_object_set_new(document, "next", json_array());
+    return view_finish(document, ret_document);
+}
+
+/* ---- the calendar ---- */
+
+struct events {
+    struct window_event *item; /* [VIEW_CALENDAR] */
+    size_t n;
+};
+
+static struct window_event *event_new(struct events *events)
+{
+    return events->n < VIEW_CALENDAR ? &events->item[events->n++] : NULL;
+}
+
+static enum cas_err planned_events(const struct view_scene *scene,
+                                   const struct store_schedule *schedule,
+                                   const struct against *against,
+                                   struct events *events,
+                                   struct cas_why *why)
+{
+    struct window_time time[VIEW_CALENDAR_EACH];
+    struct window_rule rule;
+    size_t n = 0;
+    enum cas_err err = window_parse(cas_slice_of(schedule->window), &rule, why);
+    if (err == CAS_OK)
+        err = window_next(&rule, scene->now.wall_ms, VIEW_CALENDAR_EACH, time, &n, why);
+    for (size_t i = 0; i < n && err == CAS_OK; i++) {
+        bool is_far = time[i].start_ms > scene->now.wall_ms + VIEW_AHEAD_DAYS * day_ms;
+        struct window_event *event =
+            is_far || time[i].shift == WINDOW_LEAPT_OVER ? NULL : event_new(events);
+        if (event == NULL)
+            continue;
+        struct cas_text note = CAS_TEXT(event->words);
+        note_of(&rule, &time[i], against, &note);
+        bool is_off = schedule->is_paused || strstr(event->words, "skipped") != NULL;
+        event->state = is_off ? WINDOW_EVENT_CANCELLED : WINDOW_EVENT_PLANNED;
+        event->start_ms = time[i].start_ms;
+        event->end_ms = time[i].end_ms;
+        (void)snprintf(event->uid,
+                       sizeof event->uid,
+                       "schedule-%llu-%d@casfleet",
+                       (unsigned long long)schedule->id,
+                       (int)time[i].day);
+        (void)snprintf(event->summary,
+                       sizeof event->summary,
+                       "%s: %s",
+                       schedule->name,
+                       verb_name(schedule->policy.verb));
+    }
+    return err;
+}
+
+/* What took place, as long as it took; or the window that was skipped, and why. */
+static enum cas_err done_events(const struct view_scene *scene,
+                                const struct store_schedule *schedule,
+                                struct events *events,
+                                struct cas_why *why)
+{
+    size_t n = 0;
+    struct store_schedule_run *run = calloc(VIEW_CALENDAR / 2, sizeof *run);
+    if (run == NULL)
+        return CAS_ERR_NOMEM;
+    enum cas_err err = store_schedule_runs_read(scene->store,
+                                                schedule == NULL ? 0 : schedule->id,
+                                                VIEW_CALENDAR / 2,
+                                                run,
+                                                &n,
+                                                why);
+    for (size_t i = 0; i < n && err == CAS_OK; i++) {
+        struct window_event *event = event_new(events);
+        if (event == NULL)
+            break;
+        const struct rollout *rollout =
+            run[i].seq > 0 ? rollout_find(scene->book, run[i].seq) : NULL;
+        event->state = run[i].seq > 0 ? WINDOW_EVENT_DONE : WINDOW_EVENT_CANCELLED;
+        event->start_ms =
+            rollout != NULL && rollout->begun_ms > 0 ? rollout->begun_ms : run[i].start_ms;
+        event->end_ms =
+            rollout != NULL && rollout->ended_ms > 0 ? rollout->ended_ms : run[i].end_ms;
+        if (event->end_ms < event->start_ms)
+            event->end_ms = event->start_ms;
+        (void)snprintf(event->uid,
+                       sizeof event->uid,
+                       "window-%llu-%lld@casfleet",
+                       (unsigned long long)run[i].schedule_id,
+                       (long long)run[i].start_ms);
+        const char *state = rollout != NULL  ? rollout_state_words(rollout->state)
+                            : run[i].seq > 0 ? "started"
+                                             : "skipped";
+        (void)snprintf(event->summary, sizeof event->summary, "%s: %s", run[i].name, state);
+        (void)snprintf(event->words, sizeof event->words, "%s", run[i].words);
+    }
+    free(run);
+    return err;
+}
+
+static enum cas_err fill_events(const struct view_scene *scene,
+                                const struct store_schedule *only,
+                                struct events *events,
+                                struct cas_why *why)
+{
+    struct store_schedule *schedule = calloc(SCHEDULE_MOST, sizeof *schedule);
+    size_t n = 0;
+    struct against against = {.blackout = NULL};
+    if (schedule == NULL)
+        return CAS_ERR_NOMEM;
+    enum cas_err err = store_schedules_read(scene->store, SCHEDULE_MOST, schedule, &n, why);
+    if (err == CAS_OK)
+        err = against_read(scene, scene->now.wall_ms, &against, why);
+    if (err == CAS_OK)
+        err = done_events(scene, only, events, why);
+    for (size_t i = 0; i < n && err == CAS_OK; i++) {
+        if (only == NULL || only->id == schedule[i].id)
+            err = planned_events(scene, &schedule[i], &against, events, why);
+    }
+    free(against.blackout);
+    free(schedule);
+    return err;
+}
+
+enum cas_err view_calendar(const struct view_scene *scene,
+                           const struct store_schedule *schedule,
+                           char **ret_document,
+                           struct cas_why *why)
+{
+    struct events events = {.item = calloc(VIEW_CALENDAR, sizeof *events.item)};
+    char *ics = NULL;
+    if (events.item == NULL)
+        return CAS_ERR_NOMEM;
+    enum cas_err err = fill_events(scene, schedule, &events, why);
+    if (err == CAS_OK)
+        err = window_calendar_write(events.item, events.n, scene->now.wall_ms, &ics);
+    if (err == CAS_OK) {
+        json_t *document = view_begin(scene, "Calendar");
+        view_set_text(document, "ics", ics);
+        view_set_count(document, "events", events.n);
+        json_object_set_new(document, "items", json_array());
+        err = view_finish(document, ret_document);
+    }
+    free(ics);
+    free(events.item);
+    return err;
+}

@@ -1,0 +1,267 @@
+#include "tests/story/story.h"
+
+#define EOL "\xe2\x80\xa8" /* as the command line ends the lines of a file */
+
+enum {
+    MINUTE_MS = 60 * 1000
+};
+
+static size_t recycles(struct story *s)
+{
+    return story_recycles(s, "LON-CAS01") + story_recycles(s, "LON-CAS02") +
+           story_recycles(s, "LON-CAS03") + story_recycles(s, "LON-CAS04");
+}
+
+/* Four servers and a schedule of short rests. */
+static void begin(struct story *s, const char *window, const char *gap)
+{
+    story_site(s, "LON", "LON-CAS01 LON-CAS02 LON-CAS03 LON-CAS04");
+    EXPECT_THAT(s,
+                story_ask(s,
+                          "schedule.add",
+                          "id=weekly",
+                          window,
+                          "selector=site=LON",
+                          "floor=75",
+                          gap,
+                          "settle=20m",
+                          "no-drain",
+                          "act=1m",
+                          "proof=3m",
+                          "healthy=2",
+                          NULL) == 0);
+}
+
+/* Why: a schedule is a policy; what it makes is a plan like any other, which history shows.
+ * How: a window at 01:00 over four servers, one at a time. */
+STORY(schedule, window_makes_and_runs_an_ordinary_plan, "Tue 00:50", 41)
+{
+    begin(s, "window=Tue 01:00-05:00", "gap=1m");
+    story_until(s, "00:59:50");
+    EXPECT_INT_EQ(0, recycles(s));
+    story_until(s, "01:30");
+    EXPECT_STATE(s, 1, ROLLOUT_DONE);
+    EXPECT_INT_EQ(4, recycles(s));
+    EXPECT_THAT(s, story_ask(s, "schedule.show", "id=weekly", NULL) == 0);
+    EXPECT_TEXT_HAS("\"rollout\":\"r-0001\"", story_document(s));
+    EXPECT_TEXT_HAS("began with 4 servers", story_document(s));
+    EXPECT_TEXT_HAS("Tue 01 Dec 2026 01:00 UTC", story_document(s));
+    EXPECT_THAT(s, story_ask(s, "schedule.export", NULL) == 0);
+    EXPECT_TEXT_HAS("BEGIN:VCALENDAR", story_document(s));
+    EXPECT_TEXT_HAS("SUMMARY:weekly: done", story_document(s));
+    story_until(s, "02:00");
+    EXPECT_INT_EQ(4, recycles(s)); /* once */
+}
+
+/* Why: late is worse than never: at 01:40 nobody expects what was to begin at 01:00.
+ * How: the controller is dead over the start, and comes back inside the window. */
+STORY(schedule, start_missed_by_a_dead_controller_is_skipped_and_told, "Tue 00:50", 42)
+{
+    begin(s, "window=Tue 01:00-05:00", "gap=1m");
+    story_until(s, "00:59");
+    story_controller_dies(s, 40 * MINUTE_MS);
+    story_until(s, "02:30");
+    EXPECT_INT_EQ(0, recycles(s));
+    EXPECT_THAT(s, story_ask(s, "schedule.show", "id=weekly", NULL) == 0);
+    EXPECT_TEXT_HAS("skipped: missed, the controller was not there at its start",
+                    story_document(s));
+    EXPECT_TEXT_HAS("Tue 01 Dec 2026 01:00 UTC", story_document(s));
+}
+
+/* Why: a restart for an update at the wrong minute must not cost the night's work.
+ * How: dead over the start, back a minute later: that is within the grace of five. */
+STORY(schedule, short_absence_over_the_start_begins_all_the_same, "Tue 00:50", 43)
+{
+    begin(s, "window=Tue 01:00-05:00", "gap=1m");
+    story_until(s, "00:59:30");
+    story_controller_dies(s, 90 * 1000);
+    story_until(s, "01:30");
+    EXPECT_STATE(s, 1, ROLLOUT_DONE);
+    EXPECT_INT_EQ(4, recycles(s));
+}
+
+/* Why: a commit is all or nothing: a window must not be begun twice, nor be lost with its plan.
+ * How: the controller dies after the commit that begins it, before anything is sent. */
+STORY(schedule, window_is_begun_once_over_a_crash, "Tue 00:50", 44)
+{
+    begin(s, "window=Tue 01:00-05:00", "gap=1m");
+    story_until(s, "00:59:58");
+    story_controller_dies_after(s, 2, 20 * 1000);
+    story_until(s, "01:40");
+    EXPECT_INT_EQ(4, recycles(s));
+    EXPECT_THAT(s, story_rollout(s, 2) == NULL);
+    EXPECT_STATE(s, 1, ROLLOUT_DONE);
+}
+
+/* Why: one switch for the whole farm, for when nobody may touch anything.
+ * How: on before the start; by hand nothing begins either; off again, the window is gone. */
+STORY(schedule, freeze_skips_and_refuses, "Tue 00:50", 45)
+{
+    begin(s, "window=Tue 01:00-05:00", "gap=1m");
+    EXPECT_THAT(s, story_ask(s, "freeze.on", "reason=audit week", NULL) == 0);
+    EXPECT_THAT(s, story_ask(s, "freeze.on", NULL) == 6);
+    EXPECT_THAT(s, story_recycle(s, "LON-CAS01", NULL) == 0);
+    EXPECT_TEXT_HAS("the farm is frozen by", story_error(s));
+    story_until(s, "01:10");
+    EXPECT_THAT(s, story_ask(s, "freeze.off", NULL) == 0);
+    story_until(s, "01:30");
+    EXPECT_INT_EQ(0, recycles(s));
+    EXPECT_THAT(s, story_ask(s, "schedule.list", NULL) == 0);
+    EXPECT_TEXT_HAS("skipped: the farm is frozen by", story_document(s));
+    EXPECT_TEXT_HAS("audit week", story_document(s));
+}
+
+/* Why: holidays come from a calendar file, and mean days of the window's own zone.
+ * How: all Tuesday is black in Auckland, where the window is on Tuesday from 14:00 = 01:00 UTC. */
+STORY(schedule, blackout_day_skips_the_window_by_name, "Tue 00:50", 46)
+{
+    begin(s, "window=Tue 14:00-18:00 Pacific/Auckland", "gap=1m");
+    EXPECT_THAT(s,
+                story_ask(s,
+                          "schedule.import-blackouts",
+                          "id=holidays.ics",
+                          "ics=BEGIN:VCALENDAR" EOL "VERSION:2.0" EOL "BEGIN:VEVENT" EOL "UID:1" EOL
+                          "SUMMARY:Founders day" EOL "DTSTART;VALUE=DATE:20261124" EOL
+                          "END:VEVENT" EOL "END:VCALENDAR" EOL,
+                          NULL) == 0);
+    EXPECT_TEXT_HAS("holidays: 1 blackout dates", story_document(s));
+    EXPECT_THAT(s, story_ask(s, "schedule.preview", "id=weekly", NULL) == 0);
+    EXPECT_TEXT_HAS("skipped: blackout \\\"Founders day\\\" of holidays", story_document(s));
+    story_until(s, "01:30");
+    EXPECT_INT_EQ(0, recycles(s));
+    EXPECT_THAT(s, story_ask(s, "schedule.show", "id=weekly", NULL) == 0);
+    EXPECT_TEXT_HAS("skipped: blackout \\\"Founders day\\\" of holidays", story_document(s));
+}
+
+/* Why: what cannot end in the window is not begun; the most urgent go, the others are named.
+ * How: rests of 10 minutes in a window of 16: two of four fit. */
+STORY(schedule, short_window_trims_to_the_most_urgent_and_names_the_rest, "Tue 00:50", 47)
+{
+    begin(s, "window=Tue 01:00-01:16", "gap=10m");
+    story_until(s, "02:30");
+    EXPECT_THAT(s, story_ask(s, "schedule.show", "id=weekly", NULL) == 0);
+    EXPECT_TEXT_HAS("the window is too short for all: the 2 most urgent go, left out LON-CAS",
+                    story_document(s));
+    EXPECT_STATE(s, 1, ROLLOUT_DONE);
+    EXPECT_INT_EQ(2, recycles(s));
+}
+
+/* Why: a window that not one server can end in is skipped with the numbers.
+ * How: half a minute less than one turn takes. */
+STORY(schedule, window_too_short_for_one_is_skipped, "Tue 00:50", 48)
+{
+    story_site(s, "LON", "LON-CAS01 LON-CAS02 LON-CAS03 LON-CAS04");
+    EXPECT_THAT(s,
+                story_ask(s,
+                          "schedule.add",
+                          "id=weekly",
+                          "window=Tue 01:00-01:01",
+                          "target=all",
+                          "drain=5m",
+                          NULL) == 0);
+    story_until(s, "01:30");
+    EXPECT_INT_EQ(0, recycles(s));
+    EXPECT_THAT(s, story_ask(s, "schedule.show", "id=weekly", NULL) == 0);
+    EXPECT_TEXT_HAS("skipped: one server takes", story_document(s));
+}
+
+/* Why: a paused schedule lets its windows go by, and makes up for none.
+ * How: paused before, resumed inside the window. */
+STORY(schedule, paused_windows_go_by, "Tue 00:50", 49)
+{
+    begin(s, "window=Tue 01:00-05:00", "gap=1m");
+    EXPECT_THAT(s, story_ask(s, "schedule.pause", "id=weekly", "reason=audit", NULL) == 0);
+    EXPECT_THAT(s, story_ask(s, "schedule.pause", "id=weekly", NULL) == 6);
+    story_until(s, "01:10");
+    EXPECT_THAT(s, story_ask(s, "schedule.resume", "id=weekly", NULL) == 0);
+    EXPECT_TEXT_HAS("Tue 01 Dec 2026 01:00 UTC", story_document(s));
+    story_until(s, "01:30");
+    EXPECT_INT_EQ(0, recycles(s));
+    EXPECT_THAT(s, story_ask(s, "schedule.remove", "id=weekly", NULL) == 0);
+    EXPECT_THAT(s, story_ask(s, "schedule.show", "id=weekly", NULL) == 5);
+}
+
+/* All clocks of the farm, so that none is off against another; then until all are heard again. */
+static void jump_to(struct story *s, int64_t wall_ms, int64_t *wall_now_ms)
+{
+    int64_t span_ms = wall_ms - *wall_now_ms;
+    story_jump_wall(s, NULL, span_ms);
+    for (int i = 1; i <= 4; i++) {
+        char name[16];
+        struct cas_text text = CAS_TEXT(name);
+        cas_text_clear(&text);
+        cas_text_add(&text, "LON-CAS0%d", i);
+        story_jump_wall(s, name, span_ms);
+    }
+    *wall_now_ms = wall_ms;
+}
+
+static int64_t utc(const char *text)
+{
+    int64_t wall_ms = 0;
+    EXPECT_OK(cas_parse_utc(cas_slice_of(text), &wall_ms, NULL), NULL);
+    return wall_ms;
+}
+
+/* Waits by the wall clock. */
+static void wall_until(struct story *s, const char *text, int64_t *wall_now_ms)
+{
+    int64_t wall_ms = utc(text);
+    story_pass(s, wall_ms - *wall_now_ms);
+    *wall_now_ms = wall_ms;
+}
+
+/* Why: when the clocks leap over a start it must be neither lost nor early; when they go back it
+ * must not come twice.
+ * How: 02:30 in Berlin, in the nights of both changes of 2027: in spring it is 03:00 summer time,
+ * 01:00 UTC; in autumn the first 02:30, 00:30 UTC, and nothing at the second one. */
+static void clock_change(struct story *s,
+                         const char *before,
+                         const char *start,
+                         const char *after,
+                         const char *end)
+{
+    story_site(s, "LON", "LON-CAS01 LON-CAS02 LON-CAS03 LON-CAS04");
+    int64_t wall_now_ms = story_now(s);
+    jump_to(s, utc(before), &wall_now_ms);
+    int64_t asked_ms = story_now(s);
+    EXPECT_THAT(s,
+                story_ask(s,
+                          "schedule.add",
+                          "id=night",
+                          "window=Sun 02:30-05:00 Europe/Berlin",
+                          "target=LON-CAS01",
+                          "floor=75",
+                          "no-drain",
+                          "act=1m",
+                          "proof=3m",
+                          NULL) == 0);
+    wall_now_ms += story_now(s) - asked_ms;
+    wall_until(s, start, &wall_now_ms);
+    EXPECT_INT_EQ(0, recycles(s));
+    wall_until(s, after, &wall_now_ms);
+    EXPECT_INT_EQ(1, recycles(s));
+    wall_until(s, end, &wall_now_ms);
+    EXPECT_INT_EQ(1, recycles(s));
+    EXPECT_STATE(s, 1, ROLLOUT_DONE);
+    EXPECT_THAT(s, story_rollout(s, 2) == NULL);
+}
+
+STORY(schedule, start_in_the_spring_gap_begins_at_the_first_valid_instant, "Tue 00:50", 50)
+{
+    clock_change(s,
+                 "2027-03-28T00:50Z",
+                 "2027-03-28T00:59:58Z",
+                 "2027-03-28T01:04Z",
+                 "2027-03-28T02:40Z");
+}
+
+/* Why and how: as above, in autumn. */
+STORY(schedule, doubled_start_in_autumn_begins_once, "Tue 00:50", 51)
+{
+    clock_change(s,
+                 "2027-10-31T00:20Z",
+                 "2027-10-31T00:29:58Z",
+                 "2027-10-31T00:34Z",
+                 "2027-10-31T01:40Z");
+}

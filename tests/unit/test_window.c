@@ -1,0 +1,301 @@
+#include "controller/core/window.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/test.h"
+
+static struct window_rule rule_of(const char *text)
+{
+    struct window_rule rule = {.text = ""};
+    struct cas_why why = {.text = ""};
+    EXPECT_OK(window_parse(cas_slice_of(text), &rule, &why), &why);
+    return rule;
+}
+
+static int64_t utc(const char *text)
+{
+    int64_t wall_ms = 0;
+    EXPECT_OK(cas_parse_utc(cas_slice_of(text), &wall_ms, NULL), NULL);
+    return wall_ms;
+}
+
+/* "start end" in UTC of the first window after an instant, then its shift. */
+static const char *first(const char *rule_text, const char *after, enum window_shift *ret_shift)
+{
+    static char shown[80];
+    struct window_rule rule = rule_of(rule_text);
+    struct window_time time = {.day = 0};
+    struct cas_why why = {.text = ""};
+    size_t n = 0;
+    EXPECT_OK(window_next(&rule, utc(after), 1, &time, &n, &why), &why);
+    EXPECT_INT_EQ(1, n);
+    struct cas_text text = CAS_TEXT(shown);
+    cas_text_clear(&text);
+    cas_text_utc(&text, time.start_ms);
+    cas_text_add(&text, " ");
+    cas_text_utc(&text, time.end_ms);
+    *ret_shift = time.shift;
+    return shown;
+}
+
+/* Why: what people say of a calendar is what is meant, in the zone they mean.
+ * How: each plain form, asked from the same instant. */
+TEST(window, plain_forms_mean_what_they_say)
+{
+    static const struct {
+        const char *rule, *time;
+    } cases[] = {
+        {"Sat 01:00-05:00 Europe/London", "2026-11-28T01:00:00Z 2026-11-28T05:00:00Z"},
+        {"sat 1:00-05:00 Europe/Berlin", "2026-11-28T00:00:00Z 2026-11-28T04:00:00Z"},
+        {"daily 03:00", "2026-11-23T03:00:00Z 2026-11-23T07:00:00Z"},
+        {"03:00", "2026-11-23T03:00:00Z 2026-11-23T07:00:00Z"},
+        {"Sat after patch Tuesday", "2026-12-12T01:00:00Z 2026-12-12T05:00:00Z"},
+        {"Tue after patch Tuesday 02:00", "2026-12-15T02:00:00Z 2026-12-15T06:00:00Z"},
+        {"Mon after patch Tuesday 02:00", "2026-12-14T02:00:00Z 2026-12-14T06:00:00Z"},
+        {"patch Tuesday 22:00-02:00 UTC", "2026-12-08T22:00:00Z 2026-12-09T02:00:00Z"},
+        {"Wed,Fri 01:00-02:00", "2026-11-25T01:00:00Z 2026-11-25T02:00:00Z"},
+        {"Fri-Mon 23:00-01:00", "2026-11-23T23:00:00Z 2026-11-24T01:00:00Z"},
+        {"weekends 01:00-02:00", "2026-11-28T01:00:00Z 2026-11-28T02:00:00Z"},
+        {"FREQ=MONTHLY;BYDAY=-1SU 04:00-05:00", "2026-11-29T04:00:00Z 2026-11-29T05:00:00Z"},
+        {"RRULE:FREQ=WEEKLY;INTERVAL=2;BYDAY=MO from 2026-11-16 01:00",
+         "2026-11-30T01:00:00Z 2026-11-30T05:00:00Z"},
+    };
+    for (size_t i = 0; i < CAS_COUNT(cases); i++) {
+        enum window_shift shift = WINDOW_LEAPT_OVER;
+        const char *shown = first(cases[i].rule, "2026-11-23T02:00:00Z", &shift);
+        char seconds[80];
+        struct cas_text text = CAS_TEXT(seconds);
+        cas_text_clear(&text);
+        for (const char *at = shown; *at != '\0'; at++) {
+            if (strncmp(at, ".000", 4) == 0)
+                at += 4;
+            cas_text_add(&text, "%c", *at);
+        }
+        EXPECT_TEXT_EQ(cases[i].time, seconds);
+        EXPECT_INT_EQ(WINDOW_AS_SAID, shift);
+    }
+}
+
+/* Why: a clock change must make a start neither vanish nor come twice, and half an hour is one too.
+ * How: nights of the 2026 changes. */
+TEST(window, clock_changes_move_a_start_to_the_first_valid_instant)
+{
+    enum window_shift shift = WINDOW_AS_SAID;
+    EXPECT_TEXT_HAS("2026-03-29T01:00:00.000Z 2026-03-29T03:00:00.000Z",
+                    first("Sun 02:30-05:00 Europe/Berlin", "2026-03-28T12:00:00Z", &shift));
+    EXPECT_INT_EQ(WINDOW_AFTER_GAP, shift);
+    EXPECT_TEXT_HAS("2026-10-25T00:30:00.000Z",
+                    first("Sun 02:30-05:00 Europe/Berlin", "2026-10-24T12:00:00Z", &shift));
+    EXPECT_INT_EQ(WINDOW_FIRST_OF_TWO, shift);
+    EXPECT_TEXT_HAS("2026-04-23T22:00:00.000Z",
+                    first("daily 00:30-02:00 Africa/Cairo", "2026-04-23T12:00:00Z", &shift));
+    EXPECT_INT_EQ(WINDOW_AFTER_GAP, shift);
+    EXPECT_TEXT_HAS("2026-10-03T15:30:00.000Z",
+                    first("Sun 02:15-03:00 Australia/Lord_Howe", "2026-10-03T00:00:00Z", &shift));
+    EXPECT_INT_EQ(WINDOW_AFTER_GAP, shift);
+    EXPECT_TEXT_HAS("2026-04-04T14:45:00.000Z",
+                    first("Sun 01:45-03:00 Australia/Lord_Howe", "2026-04-04T00:00:00Z", &shift));
+    EXPECT_INT_EQ(WINDOW_FIRST_OF_TWO, shift);
+    (void)first("Sun 02:10-02:50 Europe/Berlin", "2026-03-28T12:00:00Z", &shift);
+    EXPECT_INT_EQ(WINDOW_LEAPT_OVER, shift);
+}
+
+/* Why: a mistake in a window is found when it is typed, at the place where it stands.
+ * How: one mistake each. */
+TEST(window, mistakes_name_the_column_the_value_and_what_is_taken)
+{
+    static const struct {
+        const char *rule;
+        enum cas_err err;
+        const char *words;
+    } cases[] = {
+        {"", CAS_ERR_FORMAT, "column 1: the window ends; days are daily"},
+        {"Caturday 01:00", CAS_ERR_FORMAT, "column 1, \"Caturday\": days are daily"},
+        {"Sat 25:00", CAS_ERR_FORMAT, "column 5, \"25:00\": a time of day from 00:00 to 23:59"},
+        {"Sat 01:00-1:7", CAS_ERR_FORMAT, "column 5, \"01:00-1:7\""},
+        {"Sat 01:00-01:00", CAS_ERR_RANGE, "column 5, \"01:00-01:00\": it ends when it begins"},
+        {"Sat 01:00 Europe/Lundon",
+         CAS_ERR_NOT_FOUND,
+         "column 11, \"Europe/Lundon\": no time zone"},
+        {"Sat 01:00 UTC now", CAS_ERR_FORMAT, "column 15, \"now\": one too many"},
+        {"Sat after tea", CAS_ERR_FORMAT, "column 11, \"tea\": after patch Tuesday"},
+        {"Sat,Sun after patch Tuesday", CAS_ERR_FORMAT, "column 1, \"Sat,Sun\": one day after"},
+        {"FREQ=HOURLY 01:00", CAS_ERR_RANGE, "column 1, \"FREQ=HOURLY\": an RRULE of days"},
+        {"FREQ=DAILY;BYHOUR=3", CAS_ERR_RANGE, "an RRULE of days"},
+        {"FREQ=WEEKLY 01:00", CAS_ERR_MISSING, "say from which day it counts"},
+        {"FREQ=DAILY;INTERVAL=3", CAS_ERR_MISSING, "say from which day it counts"},
+        {"FREQ=SOMETIMES", CAS_ERR_FORMAT, "no RRULE"},
+        {"FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", CAS_ERR_RANGE, "no day is ever meant"},
+        {"FREQ=DAILY;INTERVAL=2 from 2026-02-29", CAS_ERR_FORMAT, "column 28, \"2026-02-29\""},
+    };
+    for (size_t i = 0; i < CAS_COUNT(cases); i++) {
+        struct window_rule rule;
+        struct cas_why why = {.text = ""};
+        EXPECT_INT_EQ(cases[i].err, window_parse(cas_slice_of(cases[i].rule), &rule, &why));
+        EXPECT_TEXT_HAS(cases[i].words, why.text);
+    }
+}
+
+/* Why: a limit that is not tested at its edge is none.
+ * How: text of 255 and 256 bytes; 1000 and 1001 windows. */
+TEST(window, limits_hold_at_their_edge)
+{
+    char text[WINDOW_TEXT_BYTES + 1];
+    static struct window_time time[WINDOW_NEXT_MOST];
+    struct window_rule rule;
+    struct cas_why why = {.text = ""};
+    size_t n = 0;
+    memset(text, ' ', sizeof text);
+    memcpy(text, "daily", 5);
+    EXPECT_OK(window_parse((struct cas_slice){text, WINDOW_TEXT_BYTES - 1}, &rule, &why), &why);
+    EXPECT_INT_EQ(CAS_ERR_TOO_LONG,
+                  window_parse((struct cas_slice){text, WINDOW_TEXT_BYTES}, &rule, &why));
+    EXPECT_OK(window_next(&rule, 0, WINDOW_NEXT_MOST, time, &n, &why), &why);
+    EXPECT_INT_EQ(WINDOW_NEXT_MOST, n);
+    EXPECT_INT_EQ(CAS_ERR_RANGE, window_next(&rule, 0, WINDOW_NEXT_MOST + 1, time, &n, &why));
+}
+
+#define EVENT(lines) "BEGIN:VCALENDAR\r\nVERSION:2.0\r\n" lines "END:VCALENDAR\r\n"
+
+static size_t
+read_file(const char *file, size_t cap, struct window_blackout *ret, enum cas_err want)
+{
+    struct cas_why why = {.text = ""};
+    size_t n = 0;
+    EXPECT_INT_EQ(want,
+                  window_blackouts_read(cas_slice_of(file),
+                                        utc("2026-01-01T00:00Z"),
+                                        utc("2029-01-01T00:00Z"),
+                                        cap,
+                                        ret,
+                                        &n,
+                                        &why));
+    EXPECT_TRUE((want != CAS_OK) == (why.text[0] != 0));
+    return n;
+}
+
+/* Why: a holiday forbids the windows of its day where the window is, not where the calendar was
+ * made. How: Christmas as two whole days, against windows that end before and reach into it. */
+TEST(window, blackout_days_are_days_of_the_windows_zone)
+{
+    static const char file[] =
+        EVENT("BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Christmas\r\nDTSTART;VALUE=DATE:20261225\r\n"
+              "DTEND;VALUE=DATE:20261227\r\nEND:VEVENT\r\n");
+    struct window_blackout black[4];
+    EXPECT_INT_EQ(1, read_file(file, 4, black, CAS_OK));
+    EXPECT_TRUE(black[0].is_day);
+    EXPECT_INT_EQ(20261225, black[0].from_day);
+    EXPECT_INT_EQ(20261227, black[0].to_day);
+    EXPECT_TEXT_EQ("Christmas", black[0].name);
+    static const struct {
+        const char *rule, *after;
+        bool is_black;
+    } cases[] = {
+        {"Thu 22:00-23:59 Pacific/Auckland", "2026-12-23T00:00Z", false},
+        {"Thu 22:00-00:01 Pacific/Auckland", "2026-12-23T00:00Z", true},
+        {"Sat 22:00-23:00 Pacific/Auckland", "2026-12-23T00:00Z", true},
+        {"Sun 00:00-01:00 Pacific/Auckland", "2026-12-23T00:00Z", false},
+    };
+    for (size_t i = 0; i < CAS_COUNT(cases); i++) {
+        struct window_rule rule = rule_of(cases[i].rule);
+        struct window_time time;
+        struct cas_why why = {.text = ""};
+        size_t n = 0;
+        bool is_black = !cases[i].is_black;
+        EXPECT_OK(window_next(&rule, utc(cases[i].after), 1, &time, &n, &why), &why);
+        EXPECT_OK(window_is_black(&rule, &time, &black[0], &is_black, &why), &why);
+        EXPECT_TRUE(cases[i].is_black == is_black);
+    }
+}
+
+/* Why: calendars come from elsewhere: what recurs is meant each time, what was called off is not,
+ * and what is no calendar is refused with the reason.
+ * How: small files, one property each. */
+TEST(window, calendar_files_are_read_within_bounds)
+{
+    struct window_blackout black[8];
+    EXPECT_INT_EQ(3,
+                  read_file(EVENT("BEGIN:VEVENT\r\nUID:1\r\nDTSTART;VALUE=DATE:20200501\r\n"
+                                  "RRULE:FREQ=YEARLY\r\nEND:VEVENT\r\n"),
+                            8,
+                            black,
+                            CAS_OK));
+    EXPECT_INT_EQ(20260501, black[0].from_day);
+    EXPECT_INT_EQ(20260502, black[0].to_day);
+    EXPECT_INT_EQ(1,
+                  read_file(EVENT("BEGIN:VEVENT\r\nUID:1\r\nDTSTART;TZID=Europe/Berlin:"
+                                  "20260701T120000\r\nDURATION:PT2H\r\nEND:VEVENT\r\n"),
+                            8,
+                            black,
+                            CAS_OK));
+    EXPECT_TRUE(!black[0].is_day);
+    EXPECT_TRUE(black[0].start_ms == utc("2026-07-01T10:00Z"));
+    EXPECT_TRUE(black[0].end_ms == utc("2026-07-01T12:00Z"));
+    EXPECT_INT_EQ(0,
+                  read_file(EVENT("BEGIN:VEVENT\r\nUID:1\r\nDTSTART:20260701T120000Z\r\n"
+                                  "STATUS:CANCELLED\r\nEND:VEVENT\r\n"),
+                            8,
+                            black,
+                            CAS_OK));
+    read_file(EVENT("BEGIN:VEVENT\r\nUID:1\r\nDTSTART:20260701T120000Z\r\nRRULE:FREQ=DAILY\r\n"
+                    "END:VEVENT\r\n"),
+              8,
+              black,
+              CAS_ERR_TOO_MANY);
+    read_file(EVENT("BEGIN:VEVENT\r\nUID:1\r\nDTSTART:20260701T120000Z\r\nRRULE:FREQ=SECONDLY\r\n"
+                    "END:VEVENT\r\n"),
+              8,
+              black,
+              CAS_ERR_FORMAT);
+    read_file(EVENT("BEGIN:VEVENT\r\nUID:1\r\nEND:VEVENT\r\n"), 8, black, CAS_ERR_FORMAT);
+    read_file("hello", 8, black, CAS_ERR_FORMAT);
+    read_file("BEGIN:VCALENDAR\r\n", 8, black, CAS_ERR_FORMAT);
+}
+
+/* Why: components in components could go as deep as a file is long.
+ * How: eight are read, nine are refused; so is a byte more than the limit. */
+TEST(window, calendar_files_have_limits)
+{
+    struct window_blackout black[1];
+    char file[WINDOW_ICS_BYTES + 2];
+    for (int depth = WINDOW_ICS_DEPTH; depth <= WINDOW_ICS_DEPTH + 1; depth++) {
+        struct cas_text text = CAS_TEXT(file);
+        cas_text_clear(&text);
+        for (int i = 0; i < depth; i++)
+            cas_text_add(&text, "BEGIN:VCALENDAR\r\n");
+        for (int i = 0; i < depth; i++)
+            cas_text_add(&text, "END:VCALENDAR\r\n");
+        read_file(file, 1, black, depth > WINDOW_ICS_DEPTH ? CAS_ERR_FORMAT : CAS_OK);
+    }
+    struct cas_text text = CAS_TEXT(file);
+    cas_text_clear(&text);
+    cas_text_add(&text, "BEGIN:VCALENDAR\r\nX-FILL:");
+    while (text.used + 15 < WINDOW_ICS_BYTES)
+        cas_text_add(&text, "x");
+    cas_text_add(&text, "\r\nEND:VCALENDAR");
+    EXPECT_INT_EQ(WINDOW_ICS_BYTES, text.used);
+    read_file(file, 1, black, CAS_OK);
+    cas_text_add(&text, "\n");
+    read_file(file, 1, black, CAS_ERR_TOO_LONG);
+}
+
+/* Why: what is written is read by other programs; the first of them is our own reader.
+ * How: one event with letters that calendars quote, there and back. */
+TEST(window, written_calendars_read_back)
+{
+    struct window_event event = {.uid = "r-0001@casfleet",
+                                 .start_ms = utc("2026-07-01T01:00Z"),
+                                 .end_ms = utc("2026-07-01T02:30Z"),
+                                 .state = WINDOW_EVENT_PLANNED,
+                                 .summary = "recycle; LON, nightly\\",
+                                 .words = "one\ntwo"};
+    char *text = NULL;
+    struct window_blackout black[2];
+    EXPECT_OK(window_calendar_write(&event, 1, utc("2026-06-01T00:00Z"), &text), NULL);
+    EXPECT_INT_EQ(1, read_file(text, 2, black, CAS_OK));
+    EXPECT_TEXT_EQ(event.summary, black[0].name);
+    EXPECT_TRUE(black[0].start_ms == event.start_ms && black[0].end_ms == event.end_ms);
+    EXPECT_TEXT_HAS("STATUS:TENTATIVE", text);
+    free(text);
+}
