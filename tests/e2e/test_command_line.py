@@ -13,6 +13,8 @@ from farm import BIN, Farm, wait_until
 CASFLEET = BIN / "controller/casfleet"
 NOUNS = {"status": [""], "why": [""], "server": ["list", "show", "label"], "patch": ["report"], "key": ["new"],
          "agent": ["list", "approve", "revoke"],
+         "schedule": ["add", "list", "show", "preview", "pause", "resume", "remove", "export", "import-blackouts"],
+         "freeze": ["on", "off"],
          "recycle": ["plan", "run", "watch", "list", "show", "pause", "resume", "retry", "end"]}
 
 

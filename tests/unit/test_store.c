@@ -405,7 +405,7 @@ TEST(store, a_damaged_foreign_or_newer_database_is_refused_by_name)
     EXPECT_ERR(CAS_ERR_CORRUPT, store_open(path, leader_a, noon, &store, &why));
 
     memcpy(bad, good, size);
-    bad[63] = 3; /* user_version, big-endian at 60 */
+    bad[63] = 99; /* user_version, big-endian at 60 */
     test_write(path, bad, size);
     EXPECT_ERR(CAS_ERR_VERSION, store_open(path, leader_a, noon, &store, &why));
     EXPECT_TEXT_HAS("newer casfleet", why.text);

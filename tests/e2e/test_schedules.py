@@ -1,0 +1,108 @@
+"""Schedules as an operator types and reads them, over real processes; the exported calendar by another's parser."""
+import json
+from datetime import datetime, timedelta, timezone
+
+import icalendar
+import pytest
+
+from farm import Farm, wait_until
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    farm = Farm(tmp_path_factory.mktemp("calendar") / "farm").start()
+    for number in (1, 2, 3):
+        farm.agent(f"LON-CAS0{number}", "LON", speed=200)
+    farm.operator("ops.viewer", "viewer")
+    farm.wait_up()
+    yield farm
+    farm.close()
+
+
+# Why: twice a year an hour is missing or comes twice; what then happens is read before it happens.
+# How: the 2026 changes of Berlin, Cairo and Lord Howe, by a window nobody has stored.
+@pytest.mark.parametrize("window,day,lines", [
+    ("Sun 02:30-05:00 Europe/Berlin", "2026-03-28",
+     ["Sun 29 Mar 2026 03:00 +02:00  Sun 29 Mar 2026 01:00 UTC", "the clocks leap over its start"]),
+    ("Sun 02:30-05:00 Europe/Berlin", "2026-10-24",
+     ["Sun 25 Oct 2026 02:30 +02:00  Sun 25 Oct 2026 00:30 UTC", "its start comes twice", "Sun 25 Oct 2026 05:00 +01:00"]),
+    ("daily 00:30-02:00 Africa/Cairo", "2026-04-23",
+     ["Fri 24 Apr 2026 01:00 +03:00  Thu 23 Apr 2026 22:00 UTC", "the clocks leap over its start"]),
+    ("daily 23:30-02:00 Africa/Cairo", "2026-10-29",
+     ["Thu 29 Oct 2026 23:30 +03:00  Thu 29 Oct 2026 20:30 UTC", "its start comes twice"]),
+    ("Sun 02:15-04:00 Australia/Lord_Howe", "2026-10-03",
+     ["Sun 04 Oct 2026 02:30 +11:00  Sat 03 Oct 2026 15:30 UTC", "the clocks leap over its start"]),
+    ("Sun 01:45-04:00 Australia/Lord_Howe", "2026-04-04",
+     ["Sun 05 Apr 2026 01:45 +11:00  Sat 04 Apr 2026 14:45 UTC", "its start comes twice"]),
+    ("Sun 02:10-02:50 Europe/Berlin", "2026-03-28", ["the clocks leap over all of it: it does not take place"]),
+])
+def test_a_preview_over_the_2026_clock_changes_says_what_happens(site, window, day, lines):
+    done = site.casfleet("schedule", "preview", "--window", window, "--from", day, "--most", "2", key="ops.viewer", expect=0)
+    first = "\n".join(done.stdout.splitlines()[:3])
+    for line in lines:
+        assert line in first, done.stdout
+
+
+# Why: scripts decide by exit code; a mistake in a window is named where it stands.
+@pytest.mark.parametrize("code,words,arguments", [
+    (2, "column 5, \"25:00\"", ["schedule", "add", "a", "all", "--window", "Sat 25:00"]),
+    (2, "--window is missing", ["schedule", "add", "a", "all"]),
+    (2, "name the servers", ["schedule", "add", "a", "--window", "daily"]),
+    (2, "no name of a schedule", ["schedule", "add", "a b", "all", "--window", "daily"]),
+    (2, "say which", ["schedule", "preview"]),
+    (5, "no such schedule", ["schedule", "show", "nothing"]),
+    (5, "no such schedule", ["schedule", "preview", "nothing"]),
+    (5, "ROM-CAS01", ["schedule", "add", "a", "ROM-CAS01", "--window", "daily"]),
+    (6, "not frozen", ["freeze", "off"]),
+    (2, "no-such.ics", ["schedule", "import-blackouts", "no-such.ics"]),
+])
+def test_what_cannot_be_is_refused_with_the_reason(site, code, words, arguments):
+    done = site.casfleet(*arguments)
+    assert done.returncode == code and words in done.stderr and done.stdout == "", done.stdout + done.stderr
+
+
+# Why: the whole way: a window opens, a plan is made and runs, and the calendar shows it to other programs.
+# How: a window at the next minute but one; holidays from a file with folded lines; then the freeze.
+def test_a_window_runs_its_plan_and_the_calendar_says_so(site, tmp_path):
+    start = datetime.now(timezone.utc).replace(second=0, microsecond=0) + timedelta(minutes=2)
+    window = start.strftime("daily %H:%M-") + (start + timedelta(hours=2)).strftime("%H:%M")
+    done = site.casfleet("schedule", "add", "nightly", "-l", "site=LON", "--window", window, "--gap", "0s", "--settle", "0s",
+                         "--no-drain", "--floor", "50", expect=0)
+    assert done.stdout.startswith("nightly  daily ") and "(added)" in done.stdout
+    assert "next     " + start.strftime("%a %d %b %Y %H:%M UTC") in done.stdout
+    assert site.casfleet("schedule", "add", "nightly", "all", "--window", "daily").returncode == 2
+
+    holiday = (start + timedelta(days=1)).strftime("%Y%m%d")
+    file = tmp_path / "holidays.ics"
+    file.write_bytes(f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART;VALUE=DATE:{holiday}\r\n"
+                     "SUMMARY:A day\r\n  without work\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n".encode())
+    done = site.casfleet("schedule", "import-blackouts", str(file), expect=0)
+    assert done.stdout.startswith("holidays: 1 blackout dates")
+    rows = json.loads(site.casfleet("schedule", "preview", "nightly", "-o", "json", expect=0).stdout)["items"]
+    assert rows[0]["note"] is None and rows[1]["note"] == 'skipped: blackout "A day without work" of holidays'
+
+    wait_until(lambda: site.json("schedule", "show", "nightly")["runs"], 180, lambda: site.casfleet("schedule", "list").stdout)
+    run = site.json("schedule", "show", "nightly")["runs"][0]
+    assert run["rollout"] and run["words"] == "began with 3 servers", run
+    site.wait_state(run["rollout"], {"done"}, 120)
+    assert "nightly" in site.casfleet("schedule", "list", "-o", "name", expect=0).stdout
+
+    calendar = icalendar.Calendar.from_ical(site.casfleet("schedule", "export", expect=0).stdout)
+    events = {str(event["SUMMARY"]): event for event in calendar.walk("VEVENT")}
+    assert str(events["nightly: done"]["STATUS"]) == "CONFIRMED"
+    assert abs(events["nightly: done"].decoded("DTSTART") - start) < timedelta(minutes=3)
+    planned = [event for event in calendar.walk("VEVENT") if str(event["SUMMARY"]) == "nightly: recycle"]
+    assert len(planned) > 50 and len({str(event["UID"]) for event in planned}) == len(planned)
+    by_day = {event.decoded("DTSTART").strftime("%Y%m%d"): str(event["STATUS"]) for event in planned}
+    assert by_day[holiday] == "CANCELLED" and list(by_day.values()).count("TENTATIVE") == len(planned) - 1
+
+    assert site.casfleet("freeze", "on", "--reason", "audit", expect=0).stdout.startswith("Frozen: nothing new begins")
+    assert 'FROZEN since' in site.casfleet("schedule", "list", expect=0).stdout
+    assert site.casfleet("freeze", "on").returncode == 6
+    site.casfleet("freeze", "off", expect=0)
+    assert "state" in site.casfleet("schedule", "list", "-o", "csv", expect=0).stdout
+    assert site.casfleet("schedule", "remove", "nightly", key="ops.viewer").returncode == 4
+    site.casfleet("schedule", "pause", "nightly", "--reason", "audit", expect=0)
+    site.casfleet("schedule", "resume", "nightly", expect=0)
+    assert site.casfleet("schedule", "remove", "nightly", expect=0).stdout.startswith("nightly is removed")
+    assert site.casfleet("schedule", "list", expect=0).stdout.splitlines()[1] == "(none)"
