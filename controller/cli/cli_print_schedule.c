@@ -2,7 +2,7 @@
 
 #include "controller/cli/cli_json.h"
 
-static void print_frozen(FILE *out, const json_t *document)
+void cli_print_frozen(FILE *out, const json_t *document)
 {
     const json_t *frozen = json_object_get(document, "frozen");
     if (frozen == NULL || json_is_null(frozen))
@@ -22,7 +22,7 @@ static void print_frozen(FILE *out, const json_t *document)
 
 void cli_print_schedule_list(FILE *out, const json_t *document, bool is_wide)
 {
-    print_frozen(out, document);
+    cli_print_frozen(out, document);
     cli_print_items(out, is_wide ? CLI_WIDE : CLI_TABLE, "ScheduleList", document);
 }
 
@@ -94,7 +94,7 @@ void cli_print_schedule(FILE *out, const json_t *document, bool is_wide)
                    words,
                    words[0] != '\0' ? ")" : "",
                    cli_text(document, "by"));
-    print_frozen(out, document);
+    cli_print_frozen(out, document);
     print_policy(out, document);
     size_t i = 0;
     const json_t *item = NULL;

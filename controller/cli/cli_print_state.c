@@ -76,6 +76,9 @@ static void status_rollouts(FILE *out, const json_t *document)
 {
     size_t i = 0;
     const json_t *rollout = NULL;
+    const json_t *coming = json_object_get(document, "schedule");
+    bool has_coming = coming != NULL && !json_is_null(coming);
+    cli_print_frozen(out, document);
     json_array_foreach(json_object_get(document, "rollouts"), i, rollout)
     {
         char line[320];
@@ -83,9 +86,20 @@ static void status_rollouts(FILE *out, const json_t *document)
         cli_rollout_head(&text, rollout);
         fprintf(out, "%-11s%s\n", i == 0 ? "Now" : "", line);
     }
-    if (i > 0)
+    if (i == 0)
+        fprintf(out, "Now        nothing runs%s", has_coming ? "." : ", nothing is scheduled.");
+    if (has_coming)
+        fprintf(out,
+                "%s%s: %s, %s",
+                i == 0 ? "  Next " : "Next       ",
+                cli_text(coming, "name"),
+                cli_text(coming, "next_local"),
+                cli_text(coming, "window"));
+    if (i > 0) {
+        if (has_coming)
+            fprintf(out, "\n");
         return;
-    fprintf(out, "Now        nothing runs, nothing is scheduled.");
+    }
     const json_t *due = json_object_get(document, "due");
     if (due != NULL && !json_is_null(due)) {
         char age[48];

@@ -33,7 +33,8 @@ struct view_scene {
  * trouble (null, or why the controller can store nothing), trouble_ms, items[{class:
  * need|watch|maintenance, servers, words, detail}], recent{hours,recycles,proved,failed,by_others},
  * due (null, or {server,group,age_ms} of the oldest worker without the fix, while nothing runs),
- * rollouts[{id,state,words}] (open ones), waiting, next[{words,command,detail}] */
+ * rollouts[{id,state,words}] (open ones), frozen and schedule as view_schedule.h has them, waiting,
+ * next[{words,command,detail}] */
 CAS_CHECK enum cas_err
 view_status(const struct view_scene *scene, char **ret_document, bool *ret_attention);
 

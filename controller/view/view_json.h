@@ -28,6 +28,11 @@ CAS_CHECK enum cas_err view_set_fold(json_t *object,
                                      const struct inventory *inventory,
                                      const size_t *at,
                                      size_t n);
+/* object["frozen"] as a ScheduleList has it, object["schedule"]: the one that begins first, or
+ * null.
+ */
+CAS_CHECK enum cas_err
+view_set_coming(const struct view_scene *scene, json_t *object, struct cas_why *why);
 /* Appends {"words","command","detail"} to a list; detail may be NULL. */
 void view_add_next(json_t *list, const char *command, const char *detail);
 int64_t view_age(const struct view_scene *scene, int64_t wall_ms); /* never below 0 */

@@ -325,6 +325,27 @@ enum cas_err view_schedule_preview(const struct view_scene *scene,
     return view_finish(document, ret_document);
 }
 
+enum cas_err view_set_coming(const struct view_scene *scene, json_t *object, struct cas_why *why)
+{
+    struct store_schedule first;
+    struct store_freeze freeze = {.is_on = false};
+    bool has = false;
+    enum cas_err err = CAS_OK;
+    if (scene->store != NULL)
+        err = store_schedule_first(scene->store, &first, &has, why);
+    if (err == CAS_OK && scene->store != NULL)
+        err = store_freeze_load(scene->store, &freeze, why);
+    if (err != CAS_OK)
+        return err;
+    set_freeze(object, &freeze);
+    json_t *coming = has ? json_object() : json_null();
+    struct window_rule rule;
+    if (has)
+        err = set_schedule(scene, coming, &first, &rule, why);
+    json_object_set_new(object, "schedule", coming);
+    return err;
+}
+
 /* ---- the calendar ---- */
 
 struct events {
@@ -419,6 +440,46 @@ static enum cas_err done_events(const struct view_scene *scene,
     return err;
 }
 
+/* Run by hand, or to be. */
+static void hand_event(const struct rollout *rollout, int64_t now_ms, struct window_event *event)
+{
+    bool is_waiting = rollout->state == ROLLOUT_SCHEDULED;
+    bool has_begun = rollout->begun_ms > 0;
+    event->start_ms = has_begun ? rollout->begun_ms : rollout->body.start_ms;
+    event->end_ms = rollout->ended_ms > 0      ? rollout->ended_ms
+                    : is_waiting               ? rollout->body.until_ms
+                    : now_ms > event->start_ms ? now_ms
+                                               : event->start_ms;
+    event->state = is_waiting  ? WINDOW_EVENT_PLANNED
+                   : has_begun ? WINDOW_EVENT_DONE
+                               : WINDOW_EVENT_CANCELLED;
+    if (event->end_ms < event->start_ms)
+        event->end_ms = event->start_ms;
+    char id[24];
+    view_rollout_id(rollout->seq, id);
+    (void)snprintf(event->uid, sizeof event->uid, "%s@casfleet", id);
+    (void)snprintf(event->summary,
+                   sizeof event->summary,
+                   "%s %s: %s",
+                   id,
+                   rollout->plan_text,
+                   rollout_state_words(rollout->state));
+    (void)snprintf(event->words, sizeof event->words, "by %s: %s", rollout->by, rollout->why);
+}
+
+static void hand_events(const struct view_scene *scene, struct events *events)
+{
+    static const char by_schedule[] = "schedule "; /* as the loop gives its reason */
+    for (size_t i = 0; i < rollout_book_size(scene->book); i++) {
+        const struct rollout *rollout = rollout_at(scene->book, i);
+        if (strncmp(rollout->why, by_schedule, sizeof by_schedule - 1) == 0)
+            continue;
+        struct window_event *event = event_new(events);
+        if (event != NULL)
+            hand_event(rollout, scene->now.wall_ms, event);
+    }
+}
+
 static enum cas_err fill_events(const struct view_scene *scene,
                                 const struct store_schedule *only,
                                 struct events *events,
@@ -434,6 +495,8 @@ static enum cas_err fill_events(const struct view_scene *scene,
         err = against_read(scene, scene->now.wall_ms, &against, why);
     if (err == CAS_OK)
         err = done_events(scene, only, events, why);
+    if (err == CAS_OK && only == NULL)
+        hand_events(scene, events);
     for (size_t i = 0; i < n && err == CAS_OK; i++) {
         if (only == NULL || only->id == schedule[i].id)
             err = planned_events(scene, &schedule[i], &against, events, why);

@@ -35,7 +35,8 @@ CAS_CHECK enum cas_err view_schedule_preview(const struct view_scene *scene,
                                              size_t most,
                                              char **ret_document,
                                              struct cas_why *why);
-/* Calendar: ics, the planned and done work of one schedule, or of all of them. */
+/* Calendar: ics, the planned and done work of one schedule; NULL: of all, and of what
+ * was run by hand as far as the book remembers. */
 CAS_CHECK enum cas_err view_calendar(const struct view_scene *scene,
                                      const struct store_schedule *schedule,
                                      char **ret_document,

@@ -431,6 +431,8 @@ enum cas_err view_status(const struct view_scene *scene, char **ret_document, bo
     struct status_sums sums = {0};
     for (size_t i = 0; i < inventory_size(scene->inventory) && err == CAS_OK; i++)
         err = sort_server(scene, i, list, &sums);
+    if (err == CAS_OK)
+        err = view_set_coming(scene, document, NULL);
     bool is_waiting = false;
     if (err == CAS_OK) {
         err = items_json(scene, list, document);

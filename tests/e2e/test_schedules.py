@@ -72,6 +72,7 @@ def test_a_window_runs_its_plan_and_the_calendar_says_so(site, tmp_path):
     assert "next     " + start.strftime("%a %d %b %Y %H:%M UTC") in done.stdout
     assert site.casfleet("schedule", "add", "nightly", "all", "--window", "daily").returncode == 2
 
+    assert "Now        nothing runs.  Next nightly: " + start.strftime("%a %d %b %Y") in site.casfleet("status").stdout
     holiday = (start + timedelta(days=1)).strftime("%Y%m%d")
     file = tmp_path / "holidays.ics"
     file.write_bytes(f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART;VALUE=DATE:{holiday}\r\n"
@@ -97,7 +98,8 @@ def test_a_window_runs_its_plan_and_the_calendar_says_so(site, tmp_path):
     assert by_day[holiday] == "CANCELLED" and list(by_day.values()).count("TENTATIVE") == len(planned) - 1
 
     assert site.casfleet("freeze", "on", "--reason", "audit", expect=0).stdout.startswith("Frozen: nothing new begins")
-    assert 'FROZEN since' in site.casfleet("schedule", "list", expect=0).stdout
+    for noun in (["schedule", "list"], ["status"]):
+        assert "FROZEN since" in site.casfleet(*noun).stdout
     assert site.casfleet("freeze", "on").returncode == 6
     site.casfleet("freeze", "off", expect=0)
     assert "state" in site.casfleet("schedule", "list", "-o", "csv", expect=0).stdout

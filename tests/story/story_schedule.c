@@ -165,6 +165,39 @@ STORY(schedule, window_too_short_for_one_is_skipped, "Tue 00:50", 48)
     EXPECT_TEXT_HAS("skipped: one server takes", story_document(s));
 }
 
+/* Why: how long it takes is known best from how long it took.
+ * How: twenty good probes in a row make six turns of more than a minute and a half; a window of a
+ * minute, which the estimate alone would fill with half of it, is then no longer begun. */
+STORY(schedule, history_says_what_fits, "Tue 00:50", 52)
+{
+    story_site(s, "LON", "LON-CAS01 LON-CAS02 LON-CAS03 LON-CAS04 LON-CAS05 LON-CAS06");
+    EXPECT_THAT(s,
+                story_ask(s,
+                          "schedule.add",
+                          "id=slow",
+                          "window=Tue 01:00-02:00",
+                          "target=all",
+                          "gap=0s",
+                          "no-drain",
+                          "healthy=20",
+                          NULL) == 0);
+    EXPECT_THAT(s,
+                story_ask(s,
+                          "schedule.add",
+                          "id=brief",
+                          "window=Tue 01:40-01:41",
+                          "target=LON-CAS01",
+                          "no-drain",
+                          "healthy=2",
+                          NULL) == 0);
+    story_until(s, "01:50");
+    EXPECT_STATE(s, 1, ROLLOUT_DONE);
+    EXPECT_THAT(s, story_rollout(s, 2) == NULL);
+    EXPECT_THAT(s, story_ask(s, "schedule.show", "id=brief", NULL) == 0);
+    EXPECT_TEXT_HAS("skipped: one server takes", story_document(s));
+    EXPECT_TEXT_HAS("(19 times in 20)", story_document(s));
+}
+
 /* Why: a paused schedule lets its windows go by, and makes up for none.
  * How: paused before, resumed inside the window. */
 STORY(schedule, paused_windows_go_by, "Tue 00:50", 49)
