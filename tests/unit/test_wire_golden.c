@@ -237,6 +237,17 @@ TEST(ask, roles_rise_and_what_is_not_listed_is_denied)
         {ASK_agent_list, ASK_VIEWER},
         {ASK_agent_approve, ASK_ADMIN},
         {ASK_agent_revoke, ASK_ADMIN},
+        {ASK_schedule_add, ASK_OPERATOR},
+        {ASK_schedule_list, ASK_VIEWER},
+        {ASK_schedule_show, ASK_VIEWER},
+        {ASK_schedule_preview, ASK_VIEWER},
+        {ASK_schedule_pause, ASK_OPERATOR},
+        {ASK_schedule_resume, ASK_OPERATOR},
+        {ASK_schedule_remove, ASK_OPERATOR},
+        {ASK_schedule_export, ASK_VIEWER},
+        {ASK_schedule_import, ASK_OPERATOR},
+        {ASK_freeze_on, ASK_OPERATOR},
+        {ASK_freeze_off, ASK_OPERATOR},
     };
     EXPECT_INT_EQ(ASK_END - 1, CAS_COUNT(rows));
     for (size_t at = 0; at < CAS_COUNT(rows); at++)
