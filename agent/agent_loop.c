@@ -613,6 +613,11 @@ int64_t agent_tick(struct agent *agent, struct cas_now now)
     return due_ms;
 }
 
+void agent_give_up_waiting(struct agent *agent, struct cas_now now)
+{
+    verb_stop(agent->desk, now);
+}
+
 bool agent_is_acting(const struct agent *agent)
 {
     return verb_is_acting(agent->desk);

@@ -66,6 +66,9 @@ int64_t agent_tick(struct agent *agent, struct cas_now now);
 /* An act has its INTENT and not yet its outcome: stopping now would leave it to be settled after
  * the restart. */
 bool agent_is_acting(const struct agent *agent);
+/* The program is told to end: a command that only waits is given up, others go on while it ticks.
+ */
+void agent_give_up_waiting(struct agent *agent, struct cas_now now);
 struct agent_counts agent_counts(const struct agent *agent);
 
 #endif

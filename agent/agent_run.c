@@ -187,6 +187,8 @@ static int run_body(struct run *run)
     int64_t end_ms = INT64_MAX;
     while (err == CAS_OK && clock_now().mono_ms < end_ms) {
         err = run_once(run, &why);
+        if (service_is_ending() && end_ms == INT64_MAX)
+            agent_give_up_waiting(run->agent, clock_now());
         if (service_is_ending() && !agent_is_acting(run->agent))
             end_ms = INT64_MIN;
         else if (service_is_ending() && end_ms == INT64_MAX)

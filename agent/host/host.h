@@ -35,6 +35,7 @@ struct host_pool {
     struct host_worker worker[HOST_WORKERS]; /* newest start last */
     size_t worker_n;
     bool is_drained;                /* by us: ActiveSyncProxy inactive, our requester */
+    bool is_drain_unknown;          /* the states cannot be read; is_drained is false then */
     char maintenance[REASON_BYTES]; /* states set by others, "" none */
     bool has_requests;
     double active_requests; /* of the newest worker */
@@ -224,5 +225,10 @@ CAS_CHECK enum cas_err host_windows_open(const struct host_windows_settings *set
                                          struct cas_now now,
                                          struct host **ret_host,
                                          struct cas_why *why);
+/* Before this agent leaves the server for good: what it drained and nobody would undrain any more
+ * is cleared. ret_said is what was done, for a person; "" nothing was held, as on any system but
+ * Windows. When it fails, why begins with the command that a person has to type instead. */
+CAS_CHECK enum cas_err
+host_windows_release(struct cas_now now, char ret_said[REASON_BYTES], struct cas_why *why);
 
 #endif

@@ -379,6 +379,8 @@ static void pool_states(const struct scene *scene, struct host_pool *pool)
 {
     struct cas_text text = CAS_TEXT(pool->maintenance);
     cas_text_clear(&text);
+    pool->is_drain_unknown =
+        scene->no_states.text[0] != '\0' || scene->states == NULL || scene->states->refused_n > 0;
     if (scene->no_states.text[0] != '\0' || scene->states == NULL) {
         cas_text_add(&text, "component states not known: %s", scene->no_states.text);
         return;

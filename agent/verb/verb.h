@@ -92,6 +92,9 @@ int64_t verb_on_tick(struct verb_desk *desk, struct cas_now now);
 /* A new connection: repeats at the next tick instead of RESEND_MS after the last time. */
 void verb_resend(struct verb_desk *desk);
 
+/* The agent is told to end: a recycle that only waits for requests to fall is given up and its
+ * drain undone. Anything further is left to go on. */
+void verb_stop(struct verb_desk *desk, struct cas_now now);
 /* INTENT is written and the outcome is not. */
 bool verb_is_acting(const struct verb_desk *desk);
 uint64_t verb_acts(const struct verb_desk *desk); /* INTENTs since verb_desk_open */

@@ -136,7 +136,8 @@ static void fail(struct verb_desk *desk, const char *what, const char *words, st
     cas_text_clear(&out);
     cas_text_add(&out, "%s%s", task->has_drained ? "left drained: " : "", what);
     row_say(&task->row, text, words);
-    finish(desk, COMMAND_FAILED, now);
+    /* Only what a restart could not settle comes here as unknown: its undrain failed as well. */
+    finish(desk, task->outcome == COMMAND_UNKNOWN ? COMMAND_UNKNOWN : COMMAND_FAILED, now);
 }
 
 /* ---- tools ---- */
@@ -159,8 +160,35 @@ tool_begin(struct verb_desk *desk, enum verb verb, enum verb_phase phase, struct
     task->phase = phase;
     task->phase_end_ms = now.mono_ms + task->act_ms;
     task->look_ms = now.mono_ms + LOOK_MS;
-    if (err != CAS_OK)
-        fail(desk, tool_words[phase], why.text[0] == '\0' ? cas_err_words(err) : why.text, now);
+    if (err == CAS_OK)
+        return;
+    if (phase == PHASE_DRAIN && task->row.verb == VERB_recycle)
+        task->row.drained_ms = 0;
+    fail(desk, tool_words[phase], why.text[0] == '\0' ? cas_err_words(err) : why.text, now);
+}
+
+static void undrain_begin(struct verb_desk *desk, enum command_state outcome, struct cas_now now)
+{
+    desk->task.has_drained = true;
+    desk->task.outcome = outcome;
+    tool_begin(desk, VERB_undrain, PHASE_UNDRAIN, now);
+}
+
+/* A drain that failed, or came too late to tell, may have taken hold all the same. */
+static void tool_fail(struct verb_desk *desk, const char *words, struct cas_now now)
+{
+    struct verb_task *task = &desk->task;
+    struct host_pool pool;
+    bool is_drain = task->phase == PHASE_DRAIN && task->row.verb == VERB_recycle;
+    if (!is_drain) {
+        fail(desk, tool_words[task->phase], words, now);
+    } else if (look(desk, now, &pool) == CAS_OK && pool.is_drained) {
+        row_say(&task->row, "undrained again; the drain did not work: ", words);
+        undrain_begin(desk, COMMAND_FAILED, now);
+    } else {
+        task->row.drained_ms = 0;
+        fail(desk, tool_words[task->phase], words, now);
+    }
 }
 
 /* True when the tool has done its work; a tool that failed or is late has ended the command. */
@@ -177,9 +205,9 @@ static bool tool_is_done(struct verb_desk *desk, struct cas_now now)
     }
     if (err == CAS_OK && act.state == HOST_ACT_FAILED) {
         task->row.code = code_of(act.code);
-        fail(desk, tool_words[task->phase], act.text, now);
+        tool_fail(desk, act.text, now);
     } else if (now.mono_ms >= task->phase_end_ms) {
-        fail(desk, tool_words[task->phase], "no answer before the deadline", now);
+        tool_fail(desk, "no answer before the deadline", now);
     }
     return false;
 }
@@ -196,22 +224,23 @@ static void act_begin(struct verb_desk *desk, struct cas_now now)
                 is_closed ? "the window closed during the drain"
                           : "the drain took too long by one of the two clocks",
                 "; undrained, not recycled");
-        task->outcome = COMMAND_FAILED;
-        tool_begin(desk, VERB_undrain, PHASE_UNDRAIN, now);
+        undrain_begin(desk, COMMAND_FAILED, now);
         return;
     }
     tool_begin(desk, VERB_recycle, PHASE_ACT, now);
 }
 
-/* That this command drained: what a restart undoes once it sees the new worker. A journal that does
- * not take it stops nothing: the server is then left drained, and says so. */
-static void drained_note(struct verb_desk *desk, struct cas_now now)
+/* That this command drains: what a restart undoes. It is on disk before the drain is, as the host
+ * undrains only what is its own. A journal that does not take it stops nothing: a restart then
+ * leaves the server drained, and says so. */
+static void drain_begin(struct verb_desk *desk, struct cas_now now)
 {
     struct verb_task *task = &desk->task;
     struct cas_why why = {.text = ""};
     task->row.drained_ms = now.wall_ms;
     if (ledger_write(desk->settings.ledger, &task->row, &why) != CAS_OK)
         verb_news_tell(desk, VERB_NEWS_JOURNAL, &task->row, why.text);
+    tool_begin(desk, VERB_drain, PHASE_DRAIN, now);
 }
 
 static void drain_step(struct verb_desk *desk, struct cas_now now)
@@ -220,8 +249,6 @@ static void drain_step(struct verb_desk *desk, struct cas_now now)
     if (!tool_is_done(desk, now))
         return;
     task->has_drained = task->row.verb == VERB_recycle;
-    if (task->has_drained)
-        drained_note(desk, now);
     task->still_since_ms = now.mono_ms;
     task->requests_least = task->row.requests_before;
     task->phase = PHASE_QUIET;
@@ -292,7 +319,7 @@ static void undrain_step(struct verb_desk *desk, struct cas_now now)
     struct host_pool pool;
     if (task->row.verb != VERB_undrain) {
         finish(desk, task->outcome, now);
-    } else if (look(desk, now, &pool) == CAS_OK && !pool.is_drained) {
+    } else if (look(desk, now, &pool) == CAS_OK && !pool.is_drained && !pool.is_drain_unknown) {
         row_say(&task->row, "undrained", "");
         finish(desk, COMMAND_DONE, now);
     } else {
@@ -347,22 +374,30 @@ static void recover_step(struct verb_desk *desk, struct cas_now now)
         is_evident = is_seen && pool.is_drained;
         break;
     case VERB_undrain:
-        is_evident = is_seen && !pool.is_drained;
+        is_evident = is_seen && !pool.is_drained && !pool.is_drain_unknown;
         break;
     case VERB_probe:
     case VERB_NONE:
         fail(desk, "the agent was restarted before it had probed; nothing was done", "", now);
         return;
     }
-    bool is_left_drained = task->row.verb == VERB_recycle && pool.is_drained;
-    if (is_evident && is_left_drained && task->row.drained_ms != 0) {
-        row_say(&task->row, "observed after a restart", "; undrained then");
-        task->outcome = COMMAND_DONE;
-        tool_begin(desk, VERB_undrain, PHASE_UNDRAIN, now);
-    } else if (is_evident) {
+    bool is_late = now.mono_ms >= task->phase_end_ms;
+    bool is_left_drained = task->row.verb == VERB_recycle && is_seen && pool.is_drained;
+    /* Its own drain is looked for until the end: the host undrains only what is its own. */
+    bool is_open = task->row.verb == VERB_recycle && task->row.drained_ms != 0 &&
+                   (!is_seen || pool.is_drain_unknown);
+    bool is_over = is_late || (is_evident && !is_open);
+    if (is_over && (is_left_drained || is_open) && task->row.drained_ms != 0) {
+        row_say(&task->row,
+                is_evident ? "observed after a restart"
+                           : "the agent was restarted during the act and nothing shows what came "
+                             "of it",
+                "; undrained then");
+        undrain_begin(desk, is_evident ? COMMAND_DONE : COMMAND_UNKNOWN, now);
+    } else if (is_evident && is_over) {
         row_say(&task->row, "observed after a restart", is_left_drained ? "; still drained" : "");
         finish(desk, COMMAND_DONE, now);
-    } else if (now.mono_ms >= task->phase_end_ms) {
+    } else if (is_over) {
         row_say(&task->row,
                 "the agent was restarted during the act and nothing shows what came of it",
                 is_seen && pool.is_drained ? "; drained" : "");
@@ -376,7 +411,7 @@ static void first_step(struct verb_desk *desk, struct cas_now now)
     switch (task->row.verb) {
     case VERB_recycle:
         if (task->drain_ms > 0 && !task->was_drained)
-            tool_begin(desk, VERB_drain, PHASE_DRAIN, now);
+            drain_begin(desk, now);
         else
             act_begin(desk, now);
         break;
@@ -444,6 +479,15 @@ void verb_go_on(struct verb_desk *desk, struct cas_now now)
             break;
         }
     }
+}
+
+void verb_stop(struct verb_desk *desk, struct cas_now now)
+{
+    struct verb_task *task = &desk->task;
+    if (task->phase != PHASE_QUIET || task->row.verb != VERB_recycle)
+        return;
+    row_say(&task->row, "the agent was told to end during the drain", "; undrained, not recycled");
+    undrain_begin(desk, COMMAND_FAILED, now);
 }
 
 /* ---- beginning ---- */

@@ -101,6 +101,78 @@ TEST(verb, restart_undoes_the_commands_own_drain)
     }
 }
 
+/* How: dead while it waits for requests to fall; the old worker still runs, so nothing shows
+ * whether anything was recycled. */
+TEST(verb, restart_during_the_wait_after_a_drain_undrains_and_says_unknown)
+{
+    struct bench b;
+    bench_init(&b);
+    b.order.drain_ms = 30000;
+    b.fake.pool.has_requests = true;
+    b.fake.pool.active_requests = 500;
+    bench_claim(&b);
+    bench_grant(&b);
+    bench_run_ms(&b, 2000);
+    EXPECT_TRUE(b.fake.pool.is_drained);
+    EXPECT_UINT_EQ(0, b.fake.begun[VERB_recycle]);
+    bench_crash(&b);
+    bench_run_ms(&b, 9000);
+    EXPECT_UINT_EQ(0, b.fake.begun[VERB_undrain]);
+    bench_run_ms(&b, 3000);
+    bench_expect_result(&b, COMMAND_UNKNOWN, "; undrained then");
+    EXPECT_FALSE(b.fake.pool.is_drained);
+    EXPECT_UINT_EQ(0, b.fake.begun[VERB_recycle]);
+    bench_done(&b);
+}
+
+/* Why: a state that cannot be read is not a server in service. How: the act is seen at once, the
+ * drain not until the time is up; then it is undone unseen. */
+TEST(verb, restart_that_cannot_read_the_drain_undoes_it_all_the_same)
+{
+    struct bench b;
+    bench_init(&b);
+    b.order.drain_ms = 1000;
+    bench_claim(&b);
+    bench_grant(&b);
+    for (int i = 0; i < 40 && b.fake.begun[VERB_recycle] == 0; i++) {
+        b.fake.is_unmoved = b.fake.pool.is_drained;
+        bench_run_ms(&b, 500);
+    }
+    EXPECT_UINT_EQ(1, b.fake.begun[VERB_recycle]);
+    b.fake.pool.worker[0] = (struct host_worker){.pid = 7788, .start_ms = b.now.wall_ms + 1};
+    b.fake.pool.is_drained = false;
+    b.fake.pool.is_drain_unknown = true;
+    bench_crash(&b);
+    bench_run_ms(&b, 9000);
+    EXPECT_UINT_EQ(0, b.fake.begun[VERB_undrain]);
+    bench_run_ms(&b, 3000);
+    EXPECT_UINT_EQ(1, b.fake.begun[VERB_undrain]);
+    bench_expect_result(&b, COMMAND_DONE, "; undrained then");
+    bench_done(&b);
+}
+
+/* Why: an agent that is stopped for an update must not leave its server out of service. */
+TEST(verb, stop_during_the_wait_after_a_drain_undrains_and_fails)
+{
+    struct bench b;
+    bench_init(&b);
+    b.order.drain_ms = 30000;
+    b.fake.pool.has_requests = true;
+    b.fake.pool.active_requests = 500;
+    bench_claim(&b);
+    bench_grant(&b);
+    bench_run_ms(&b, 2000);
+    EXPECT_TRUE(b.fake.pool.is_drained);
+    verb_stop(b.desk, b.now);
+    verb_stop(b.desk, b.now);
+    bench_run_ms(&b, 2000);
+    bench_expect_result(&b, COMMAND_FAILED, "told to end during the drain");
+    EXPECT_FALSE(b.fake.pool.is_drained);
+    EXPECT_UINT_EQ(1, b.fake.begun[VERB_undrain]);
+    EXPECT_UINT_EQ(0, b.fake.begun[VERB_recycle]);
+    bench_done(&b);
+}
+
 /* How: the same worker as before, then one that is new but started before the INTENT; after 10 s of
  * looking it is unknown, and nothing was begun again. */
 TEST(verb, restart_without_evidence_says_unknown_and_never_acts_again)
