@@ -6,6 +6,7 @@
 #include "agent/service.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
+#include "proto/channel/channel.h"
 
 static struct options_row rows[] = {
 #define OPTION(name, kind, preset, least, most, words) \
@@ -144,11 +145,9 @@ enum cas_err agent_config_check(const struct agent_options *options,
                         CAS_ERR_CONFIG,
                         "log_level: %s: not one of error, warn, info, debug",
                         options->log_level);
-    if (strncmp(options->controller, "tcp://", strlen("tcp://")) != 0)
-        return cas_fail(why,
-                        CAS_ERR_CONFIG,
-                        "controller: \"%s\": an endpoint is needed, as tcp://10.0.0.5:5670",
-                        options->controller);
+    struct cas_why endpoint = {.text = ""};
+    if (channel_endpoint_check(options->controller, &endpoint) != CAS_OK)
+        return cas_fail(why, CAS_ERR_CONFIG, "controller: %s", endpoint.text);
     if (options->controller_keys[0] == '\0')
         return cas_fail(why, CAS_ERR_CONFIG, "controller_keys: missing");
     enum cas_err err = agent_host_check(options, why);

@@ -37,7 +37,7 @@ struct inventory_fact {
     int64_t at_ms;
 };
 enum {
-    INVENTORY_FACTS = 32
+    INVENTORY_FACTS = 64 /* an agent tells 48 at most; keys that are gone keep their row */
 };
 
 /* What the last heartbeats said. All false/0 until the first one of this connection. */

@@ -219,7 +219,8 @@ enum cas_err file_folder(const char *path, struct cas_why *why)
 bool file_exists(const char *path)
 {
     struct stat state;
-    return stat(path, &state) == 0;
+    /* Who may not look is told "denied" by the next call, never "missing". */
+    return stat(path, &state) == 0 || errno == EACCES;
 }
 
 enum cas_err file_rename(const char *from, const char *to, struct cas_why *why)

@@ -116,6 +116,8 @@ struct channel_dial {
     int64_t
         redial_ms; /* slow timer for disconnect + connect on the same socket; 0: 60 s + jitter */
 };
+/* What channel_client_open takes as an endpoint; CAS_ERR_CONFIG with the form that is expected. */
+CAS_CHECK enum cas_err channel_endpoint_check(const char *endpoint, struct cas_why *why);
 /* CAS_ERR_VERSION as the server; CAS_ERR_CONFIG an endpoint that is not tcp://... or cannot be
  * read. A name is looked up later and again at each try. */
 CAS_CHECK enum cas_err channel_client_open(const struct channel_dial *dial,

@@ -86,16 +86,23 @@ static bool is_endpoint(const char *endpoint)
     return is_place(target, strlen(target), 1);
 }
 
+enum cas_err channel_endpoint_check(const char *endpoint, struct cas_why *why)
+{
+    if (is_endpoint(endpoint))
+        return CAS_OK;
+    return cas_fail(why,
+                    CAS_ERR_CONFIG,
+                    "\"%s\": an endpoint is tcp://host:port, or with a source of its own "
+                    "tcp://0.0.0.0:port;host:port; a port is 1 to 65535",
+                    endpoint);
+}
+
 enum cas_err channel_client_open(const struct channel_dial *dial,
                                  struct channel_client **ret_client,
                                  struct cas_why *why)
 {
     if (!is_endpoint(dial->endpoint))
-        return cas_fail(why,
-                        CAS_ERR_CONFIG,
-                        "\"%s\": an endpoint is tcp://host:port, or with a source of its own "
-                        "tcp://0.0.0.0:port;host:port; a port is 1 to 65535",
-                        dial->endpoint);
+        return channel_endpoint_check(dial->endpoint, why);
     CAS_AUTO(channel_client) client = calloc(1, sizeof *client);
     if (client == NULL)
         return cas_fail(why, CAS_ERR_NOMEM, "no memory for the channel");

@@ -51,6 +51,15 @@ def test_each_word_has_its_help(name):
     assert f"  {name} " in Farm.run(AGENT, "--help", expect=0).stdout
 
 
+# Why: a check that says "fine" to what the next start refuses is worse than none.
+@pytest.mark.parametrize("endpoint", ["tcp://CTL", "tcp://0.0.0.0;127.0.0.1:5670", "tcp://0.0.0.0:567110;127.0.0.1:5670", "127.0.0.1:5670"])
+def test_check_refuses_an_endpoint_the_agent_would_not_start_with(farm, endpoint):
+    agent = new_agent(farm)
+    for words in (["check"], ["--check"]):
+        done = word(agent, *words, "--controller", endpoint, expect=2)
+        assert "controller" in done.stderr and endpoint in done.stderr, done.stderr
+
+
 # Why: the first thing done on a new server; it must leave no trace there, nor a stranger at the controller.
 def test_check_before_the_first_start_reaches_the_port_and_makes_no_key(farm):
     agent = new_agent(farm)
