@@ -195,6 +195,32 @@ static void refuse_row(struct scene_states *states,
         cas_text_add(&text, "%.40s by %.40s: %s", component, requester, words);
 }
 
+static bool is_decisive(const struct scene_state *row)
+{
+    struct cas_slice component = cas_slice_of(row->component);
+    return capture_same(component, SCENE_COMPONENT) || capture_same(component, SCENE_WIDE);
+}
+
+static void keep_row(struct scene_states *states, const struct scene_state *row)
+{
+    char words[64];
+    struct cas_text text = CAS_TEXT(words);
+    if (states->row_n < SCENE_STATES) {
+        states->row[states->row_n++] = *row;
+        return;
+    }
+    struct scene_state dropped = *row;
+    for (size_t i = 0; i < states->row_n && is_decisive(&dropped); i++) {
+        if (is_decisive(&states->row[i]))
+            continue;
+        dropped = states->row[i];
+        states->row[i] = *row;
+    }
+    cas_text_clear(&text);
+    cas_text_add(&text, "more than %d states", SCENE_STATES);
+    refuse_row(states, dropped.component, dropped.requester, words);
+}
+
 void scene_states_add(struct scene_states *states,
                       const char *component,
                       const char *requester,
@@ -202,18 +228,14 @@ void scene_states_add(struct scene_states *states,
 {
     struct scene_state row = {.at_ms = 0};
     struct cas_why why = {""};
-    if (states->row_n == SCENE_STATES) {
-        (void)cas_fail(&why, CAS_ERR_TOO_MANY, "more than %d states", SCENE_STATES);
-    } else if (cas_slice_copy(cas_slice_of(component), row.component, sizeof row.component) !=
-                   CAS_OK ||
-               cas_slice_copy(cas_slice_of(requester), row.requester, sizeof row.requester) !=
-                   CAS_OK) {
+    if (cas_slice_copy(cas_slice_of(component), row.component, sizeof row.component) != CAS_OK ||
+        cas_slice_copy(cas_slice_of(requester), row.requester, sizeof row.requester) != CAS_OK) {
         (void)cas_fail(&why,
                        CAS_ERR_TOO_LONG,
                        "a name of more than %zu bytes",
                        sizeof row.component - 1);
     } else if (scene_state_parse(value, &row.is_active, &row.at_ms, &why) == CAS_OK) {
-        states->row[states->row_n++] = row;
+        keep_row(states, &row);
         return;
     }
     refuse_row(states, component, requester, why.text);

@@ -22,6 +22,8 @@ enum {
  * cloud's deployment Deployment. Sidelined is the one nobody uses on a server of one's own. */
 #define SCENE_COMPONENT "ActiveSyncProxy"
 #define SCENE_REQUESTER "Sidelined"
+/* Takes every protocol out of service, ActiveSync's proxy with them. */
+#define SCENE_WIDE "ServerWideOffline"
 
 /* "" is known. */
 struct scene_reason {
@@ -84,7 +86,7 @@ struct scene_state {
 struct scene_states {
     struct scene_state row[SCENE_STATES];
     size_t row_n;
-    size_t refused_n; /* values that could not be read; the first reason */
+    size_t refused_n; /* values that could not be read, or kept; the first reason */
     struct scene_reason refused;
 };
 struct scene_probe {
@@ -172,7 +174,8 @@ CAS_CHECK enum cas_err scene_state_parse(struct cas_slice value,
                                          int64_t *ret_at_ms,
                                          struct cas_why *why);
 void scene_state_text(bool is_active, int64_t wall_ms, struct cas_text *text);
-/* Reads one value of the registry into states, or counts it as refused with its reason. */
+/* Reads one value of the registry into states, or counts it as refused with its reason. Beyond
+ * SCENE_STATES one of SCENE_COMPONENT or SCENE_WIDE takes the place of one that decides nothing. */
 void scene_states_add(struct scene_states *states,
                       const char *component,
                       const char *requester,

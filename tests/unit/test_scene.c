@@ -467,6 +467,30 @@ TEST(scene, a_state_that_cannot_be_read_is_told)
     free(stage);
 }
 
+/* Why: a drain of ours that no row shows any more would be forgotten, and never ended. How: every
+ * place is taken by states that decide nothing, then those that decide come, and one more. */
+TEST(scene, states_that_decide_are_kept_however_many_others_there_are)
+{
+    struct stage *stage = stage_begin();
+    struct host_pool pool;
+    for (size_t i = 0; i < SCENE_STATES; i++)
+        state(stage, "OwaProxy", "Maintenance", "1:1:0");
+    state(stage, "activesyncproxy", SCENE_REQUESTER, "1:0:639000000000000000");
+    state(stage, "ServerWideOffline", "Maintenance", "1:0:639000000000000000");
+    EXPECT_UINT_EQ(SCENE_STATES, stage->states.row_n);
+    EXPECT_UINT_EQ(2, stage->states.refused_n);
+    EXPECT_TEXT_EQ("OwaProxy by Maintenance: more than 64 states", stage->states.refused.text);
+    stage->scene.is_drain_ours = true;
+    scene_pool(&stage->scene, &pool);
+    EXPECT_TRUE(pool.is_drained);
+    EXPECT_TEXT_HAS("ServerWideOffline inactive by Maintenance", pool.maintenance);
+    for (size_t i = 0; i < SCENE_STATES; i++)
+        state(stage, "ActiveSyncProxy", "Functional", "1:1:0");
+    EXPECT_UINT_EQ(SCENE_STATES, stage->states.row_n);
+    EXPECT_UINT_EQ(2 + SCENE_STATES, stage->states.refused_n);
+    free(stage);
+}
+
 /* Why: Exchange's setup reads these values too; a wrong one would be taken by the newest-wins rule.
  */
 TEST(scene, states_are_parsed_strictly_and_written_as_read)
