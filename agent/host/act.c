@@ -2,9 +2,6 @@
 
 #include <string.h>
 
-/* ServerWideOffline takes every protocol out of service, ActiveSync's proxy with them. */
-static const char *const wide_component = "ServerWideOffline";
-
 /* ---- the pool's name ---- */
 
 enum cas_err act_pool_check(const char *pool, struct cas_why *why)
@@ -227,7 +224,7 @@ void act_hold_of(const struct scene_states *states, int64_t drain_ms, struct act
     for (size_t i = 0; i < states->row_n; i++) {
         const struct scene_state *row = &states->row[i];
         bool is_component = capture_same(cas_slice_of(row->component), SCENE_COMPONENT);
-        bool is_wide = capture_same(cas_slice_of(row->component), wide_component);
+        bool is_wide = capture_same(cas_slice_of(row->component), SCENE_WIDE);
         if (row->is_active || (!is_component && !is_wide))
             continue;
         if (is_component && is_ours(row, drain_ms)) {
@@ -237,9 +234,17 @@ void act_hold_of(const struct scene_states *states, int64_t drain_ms, struct act
         hold.is_theirs = true;
         say_holder(row, &who);
     }
-    if (hold.is_unknown && !hold.is_theirs)
-        cas_text_add(&who, "%s", states->refused.text);
+    if (hold.is_unknown)
+        cas_text_add(&who, "%s%s", who.used == 0 ? "" : "; ", states->refused.text);
     *ret_hold = hold;
+}
+
+enum act_clear act_clear_of(const struct act_hold *hold)
+{
+    return hold->is_ours      ? ACT_CLEAR_OURS
+           : hold->is_unknown ? ACT_CLEAR_UNKNOWN
+           : hold->is_theirs  ? ACT_CLEAR_THEIRS
+                              : ACT_CLEAR_NOTHING;
 }
 
 int64_t act_instant(const struct scene_states *states, int64_t wall_ms)

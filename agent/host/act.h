@@ -59,6 +59,15 @@ struct act_hold {
  * instant, and it is theirs from then on. */
 void act_hold_of(const struct scene_states *states, int64_t drain_ms, struct act_hold *ret_hold);
 
+/* What may be done about our own hold. Others' are never cleared. */
+enum act_clear {
+    ACT_CLEAR_OURS,    /* it is there, and may be cleared */
+    ACT_CLEAR_UNKNOWN, /* it may be there: what could not be read may be ours */
+    ACT_CLEAR_THEIRS,  /* it is not there; others hold the component, or the whole server */
+    ACT_CLEAR_NOTHING, /* it is not there, nor anybody else's */
+};
+enum act_clear act_clear_of(const struct act_hold *hold);
+
 /* The instant to write: now, but later than anything our requester wrote before, as the newer state
  * wins and a clock may have been set back. */
 int64_t act_instant(const struct scene_states *states, int64_t wall_ms);

@@ -90,6 +90,7 @@ struct host_windows {
     enum source tool_source;
     int64_t tool_begun_ms;
     struct windows_act *act;
+    int64_t act_end_ms; /* monotonic; no act holds up the next one longer */
     bool is_acting;
     int64_t brisk_until_ms;
     uint32_t self_pid;
@@ -604,14 +605,16 @@ static enum cas_err windows_begin(struct host *host,
 {
     struct host_windows *windows = (struct host_windows *)host;
     (void)cmd_id;
-    if (windows->is_acting)
+    if (windows->is_acting && now.mono_ms < windows->act_end_ms)
         return cas_fail(why, CAS_ERR_BUSY, "another act is under way on this server");
     windows_act_free(windows->act);
     windows->act = NULL;
+    windows->is_acting = false;
     enum cas_err err = windows_act_begin(verb, pool, now, deadline_ms, &windows->act, why);
     if (err != CAS_OK)
         return err;
     windows->is_acting = true;
+    windows->act_end_ms = now.mono_ms + deadline_ms;
     round_spoil(windows, "no probe since an act began", now);
     /* Its list could hold what the act needs; it comes again. */
     if (windows->tool != NULL) {

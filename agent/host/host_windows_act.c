@@ -24,6 +24,8 @@ struct windows_act {
     enum verb verb;
     char pool[POOL_BYTES];
     int64_t limit_ms;
+    int64_t end_ms;            /* the same as an instant, monotonic */
+    struct cas_why written;    /* drain, undrain: what went wrong while the state was written */
     struct windows_tool *tool; /* recycle */
     bool is_ended;
     struct host_act end;
@@ -135,6 +137,15 @@ act_end(struct windows_act *act, enum host_act_state state, const char *words, c
     act->is_ended = true;
 }
 
+/* Once it was tried the state may be written, whatever came back (the flush alone can fail): what
+ * is seen afterwards decides. */
+static void state_write(struct windows_act *act, bool is_active, int64_t instant_ms)
+{
+    if (windows_state_set(SCENE_COMPONENT, SCENE_REQUESTER, is_active, instant_ms, &act->written) ==
+        CAS_OK)
+        act->written.text[0] = '\0';
+}
+
 /* ---- drain ---- */
 
 static enum cas_err drain_begin(struct windows_act *act,
@@ -158,18 +169,20 @@ static enum cas_err drain_begin(struct windows_act *act,
     err = memory_write(instant_ms, why);
     if (err != CAS_OK)
         return err;
-    return windows_state_set(SCENE_COMPONENT, SCENE_REQUESTER, false, instant_ms, why);
+    state_write(act, false, instant_ms);
+    return CAS_OK;
 }
 
 static void drain_judge(struct windows_act *act, const struct act_hold *hold)
 {
+    const char *who = act->written.text[0] != '\0' ? act->written.text : hold->who;
     if (hold->is_ours)
         act_end(act, HOST_ACT_DONE, SCENE_COMPONENT " is Inactive, requester " SCENE_REQUESTER, "");
     else
         act_end(act,
                 HOST_ACT_FAILED,
                 SCENE_COMPONENT " is not seen Inactive by this agent; ",
-                hold->who[0] == '\0' ? "nobody holds it" : hold->who);
+                who[0] == '\0' ? "nobody holds it" : who);
 }
 
 /* ---- undrain ---- */
@@ -184,14 +197,17 @@ static enum cas_err undrain_begin(struct windows_act *act,
     enum cas_err err = hold_look(states, &hold, why);
     if (err != CAS_OK)
         return err;
-    if (hold.is_ours)
-        return windows_state_set(SCENE_COMPONENT,
-                                 SCENE_REQUESTER,
-                                 true,
-                                 act_instant(states, now.wall_ms),
-                                 why);
-    if (hold.is_theirs)
+    switch (act_clear_of(&hold)) {
+    case ACT_CLEAR_OURS:
+        state_write(act, true, act_instant(states, now.wall_ms));
+        return CAS_OK;
+    case ACT_CLEAR_UNKNOWN:
+        return cas_fail(why, CAS_ERR_DENIED, "not undrained, a state cannot be read: %s", hold.who);
+    case ACT_CLEAR_THEIRS:
         return cas_fail(why, CAS_ERR_DENIED, "not this agent's to undrain: %s", hold.who);
+    case ACT_CLEAR_NOTHING:
+        break;
+    }
     act_end(act, HOST_ACT_DONE, SCENE_COMPONENT " is not held by this agent, nothing to clear", "");
     memory_forget();
     return CAS_OK;
@@ -200,10 +216,14 @@ static enum cas_err undrain_begin(struct windows_act *act,
 static void undrain_judge(struct windows_act *act, const struct act_hold *hold)
 {
     if (hold->is_ours) {
-        act_end(act, HOST_ACT_FAILED, SCENE_COMPONENT " is still Inactive by this agent", "");
+        act_end(act,
+                HOST_ACT_FAILED,
+                SCENE_COMPONENT " is still Inactive by this agent; ",
+                act->written.text);
         return;
     }
-    memory_forget();
+    if (!hold->is_unknown)
+        memory_forget();
     if (hold->is_theirs || hold->is_unknown)
         act_end(act,
                 HOST_ACT_FAILED,
@@ -241,9 +261,71 @@ static enum cas_err state_poll(struct windows_act *act, struct cas_why *why)
     return CAS_OK;
 }
 
+/* ---- release ---- */
+
+/* As long as nothing is remembered nothing is ours, and the states are not asked for. */
+static enum cas_err release(struct windows_act *act,
+                            struct scene_states *states,
+                            struct cas_now now,
+                            struct cas_text *said,
+                            struct cas_why *why)
+{
+    int64_t drain_ms = 0;
+    struct act_hold hold;
+    enum cas_err err = memory_read(&drain_ms, why);
+    if (err != CAS_OK || drain_ms == 0)
+        return err;
+    err = hold_look(states, &hold, why);
+    if (err != CAS_OK)
+        return err == CAS_ERR_MISSING ? CAS_OK : err; /* Exchange is gone, its states with it */
+    if (act_clear_of(&hold) == ACT_CLEAR_UNKNOWN)
+        return cas_fail(why, CAS_ERR_DENIED, "a state cannot be read: %s", hold.who);
+    if (act_clear_of(&hold) == ACT_CLEAR_OURS) {
+        state_write(act, true, act_instant(states, now.wall_ms));
+        err = hold_look(states, &hold, why);
+        if (err != CAS_OK)
+            return err;
+        if (hold.is_ours)
+            return cas_fail(why, CAS_ERR_IO, "it is still Inactive; %s", act->written.text);
+        cas_text_add(said, SCENE_COMPONENT " was Inactive by this agent and is cleared");
+        cas_text_add(said, "%s%s", hold.who[0] == '\0' ? "" : "; ", hold.who);
+    }
+    if (!hold.is_unknown)
+        memory_forget();
+    return CAS_OK;
+}
+
+enum cas_err
+host_windows_release(struct cas_now now, char ret_said[REASON_BYTES], struct cas_why *why)
+{
+    char said[REASON_BYTES];
+    struct cas_text text = CAS_TEXT(said);
+    struct windows_act act = {.verb = VERB_undrain};
+    struct cas_why failed = {""};
+    struct scene_system system;
+    struct scene_states *states = calloc(1, sizeof *states);
+    enum cas_err err = CAS_ERR_NOMEM;
+    cas_text_clear(&text);
+    if (states != NULL)
+        err = release(&act, states, now, &text, &failed);
+    free(states);
+    if (err == CAS_OK) {
+        memcpy(ret_said, said, sizeof said);
+        return CAS_OK;
+    }
+    const char *name =
+        windows_system(&system, NULL) == CAS_OK ? system.host_name : "$env:COMPUTERNAME";
+    return cas_fail(why,
+                    err,
+                    "Set-ServerComponentState %s -Component " SCENE_COMPONENT
+                    " -Requester " SCENE_REQUESTER " -State Active (%s)",
+                    name,
+                    failed.text[0] != '\0' ? failed.text : cas_err_words(err));
+}
+
 /* ---- recycle ---- */
 
-static enum cas_err recycle_begin(struct windows_act *act, struct cas_now now, struct cas_why *why)
+static enum cas_err recycle_begin(struct windows_act *act, struct cas_why *why)
 {
     char path[WINDOWS_PATH_BYTES];
     char option[POOL_BYTES + sizeof "/apppool.name:"];
@@ -254,7 +336,7 @@ static enum cas_err recycle_begin(struct windows_act *act, struct cas_now now, s
     enum cas_err err = windows_system_path("inetsrv\\appcmd.exe", path, why);
     if (err != CAS_OK)
         return err;
-    return windows_tool_start(path, argument, now.mono_ms + act->limit_ms, &act->tool, why);
+    return windows_tool_start(path, argument, act->end_ms, &act->tool, why);
 }
 
 static enum cas_err recycle_poll(struct windows_act *act, struct cas_now now, struct cas_why *why)
@@ -304,14 +386,30 @@ enum cas_err windows_act_begin(enum verb verb,
         return cas_fail(why, CAS_ERR_NOMEM, "no memory for an act on %s", pool);
     act->verb = verb;
     act->limit_ms = deadline_ms;
+    act->end_ms = now.mono_ms + deadline_ms;
     err = cas_slice_copy(cas_slice_of(pool), act->pool, sizeof act->pool);
     if (err != CAS_OK)
         return cas_fail(why, err, "pool \"%.100s\": at most %d bytes", pool, POOL_BYTES - 1);
-    err = verb == VERB_recycle ? recycle_begin(act, now, why) : state_begin(act, now, why);
+    err = verb == VERB_recycle ? recycle_begin(act, why) : state_begin(act, now, why);
     if (err != CAS_OK)
         return err;
     *ret_act = CAS_TAKE(act);
     return CAS_OK;
+}
+
+/* What cannot be told until the deadline has failed: nobody waits longer. */
+static void give_up(struct windows_act *act, const char *reason)
+{
+    char words[sizeof act->end.text];
+    struct cas_text text = CAS_TEXT(words);
+    cas_text_clear(&text);
+    cas_text_add(&text, "what came of it is not known after ");
+    cas_text_span(&text, act->limit_ms);
+    cas_text_add(&text,
+                 act->verb == VERB_recycle ? "; the recycle may still have happened: " : ": ");
+    windows_tool_free(act->tool);
+    act->tool = NULL;
+    act_end(act, HOST_ACT_FAILED, words, reason);
 }
 
 enum cas_err windows_act_poll(struct windows_act *act,
@@ -319,11 +417,14 @@ enum cas_err windows_act_poll(struct windows_act *act,
                               struct host_act *ret_act,
                               struct cas_why *why)
 {
+    struct cas_why seen = {""};
     enum cas_err err = CAS_OK;
     if (!act->is_ended)
-        err = act->verb == VERB_recycle ? recycle_poll(act, now, why) : state_poll(act, why);
-    if (err != CAS_OK)
-        return err;
+        err = act->verb == VERB_recycle ? recycle_poll(act, now, &seen) : state_poll(act, &seen);
+    if (!act->is_ended && now.mono_ms >= act->end_ms)
+        give_up(act, seen.text[0] != '\0' ? seen.text : cas_err_words(err));
+    else if (err != CAS_OK)
+        return cas_fail(why, err, "%s", seen.text[0] != '\0' ? seen.text : cas_err_words(err));
     if (act->is_ended)
         *ret_act = act->end;
     else

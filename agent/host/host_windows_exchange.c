@@ -315,6 +315,7 @@ read_requesters(const struct key *key, const char *component, struct scene_state
             continue; /* the key's default value belongs to nobody */
         scene_states_add(states, component, requester, cas_slice_of(text));
     }
+    scene_states_add(states, component, "?", cas_slice_of("more requesters than are read"));
 }
 
 enum cas_err windows_states(struct scene_states *ret_states, struct cas_why *why)
@@ -354,6 +355,7 @@ enum cas_err windows_states(struct scene_states *ret_states, struct cas_why *why
         else
             scene_states_add(ret_states, component, "?", cas_slice_of(refused.text));
     }
+    scene_states_add(ret_states, "?", "?", cas_slice_of("more components than are read"));
     return CAS_OK;
 }
 

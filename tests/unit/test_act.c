@@ -292,6 +292,25 @@ TEST(act, a_state_that_cannot_be_read_is_unknown_and_not_free)
     struct act_hold hold = hold_of(&states, 0);
     EXPECT_TRUE(hold.is_unknown);
     EXPECT_TEXT_EQ("HubTransport: 1:x:5", hold.who);
+    hold_add(&states, SCENE_WIDE, "Maintenance", false, 0);
+    EXPECT_TEXT_EQ("ServerWideOffline inactive by Maintenance; HubTransport: 1:x:5",
+                   hold_of(&states, 0).who);
+}
+
+/* Why: the row that could not be read may be ours, and must then not be forgotten, not even where
+ * somebody else holds the server too. */
+TEST(act, a_hold_is_cleared_when_it_is_ours_and_gone_only_when_all_was_read)
+{
+    struct act_hold hold = {.who = ""};
+    EXPECT_INT_EQ(ACT_CLEAR_NOTHING, act_clear_of(&hold));
+    hold.is_theirs = true;
+    EXPECT_INT_EQ(ACT_CLEAR_THEIRS, act_clear_of(&hold));
+    hold.is_unknown = true;
+    EXPECT_INT_EQ(ACT_CLEAR_UNKNOWN, act_clear_of(&hold));
+    hold.is_theirs = false;
+    EXPECT_INT_EQ(ACT_CLEAR_UNKNOWN, act_clear_of(&hold));
+    hold.is_ours = true;
+    EXPECT_INT_EQ(ACT_CLEAR_OURS, act_clear_of(&hold));
 }
 
 /* Why: the newer of two copies wins, so a state with an old instant would be none. */
