@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/host/host.h"
 #include "agent/place.h"
 #include "agent/service.h"
 #include "proto/base/file.h"
@@ -265,6 +266,22 @@ static int state_remove(const struct agent_call *call, const char *state)
     return AGENT_EXIT_FINE;
 }
 
+/* Nobody else would end a drain of this agent's. What cannot be ended does not keep the service
+ * here, but is said where nobody misses it. */
+static void drain_end(void)
+{
+    char said[REASON_BYTES] = "";
+    struct cas_why why = {.text = ""};
+    if (host_windows_release(clock_now(), said, &why) != CAS_OK)
+        (void)fprintf(stderr,
+                      "casfleet-agent: ActiveSyncProxy MAY STAY OUT OF SERVICE, as this agent\n"
+                      "drained it and cannot undrain it. In the Exchange Management Shell:\n"
+                      "  %s\n",
+                      why.text);
+    else if (said[0] != '\0')
+        (void)printf("undrained   %s\n", said);
+}
+
 int agent_uninstall(const struct agent_call *call)
 {
     static struct agent_options loaded;
@@ -279,8 +296,10 @@ int agent_uninstall(const struct agent_call *call)
     if (!is_read)
         (void)printf("settings    %s; the state folder is not looked for\n", why.text);
     err = service_stop(SERVICE_WAIT_MS, tell, NULL, &why);
-    if (err == CAS_OK || err == CAS_ERR_NOT_FOUND)
+    if (err == CAS_OK || err == CAS_ERR_NOT_FOUND) {
+        drain_end();
         err = service_delete(tell, NULL, &why);
+    }
     if (err != CAS_OK)
         return failed(err, &why);
     return is_read ? state_remove(call, loaded.state) : AGENT_EXIT_FINE;

@@ -1,7 +1,9 @@
 #include "agent/service.h"
 
 #include <stdio.h>
+#include <string.h>
 
+#include "agent/host/host_windows.h"
 #include "agent/place.h"
 #include "agent/service_windows.h"
 #include "proto/base/wide_windows.h"
@@ -139,25 +141,46 @@ static BOOL WINAPI console_take(DWORD event)
     return TRUE;
 }
 
-/* The service manager starts its services itself. Whose child it is not is at a console, and asks
- * no manager: Windows would say no at once, Wine after 10 s. */
-static bool may_be_service(void)
+static DWORD parent_process(void)
 {
     HANDLE list = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
     if (list == INVALID_HANDLE_VALUE)
-        return true;
-    DWORD manager = 0;
-    DWORD parent = 0;
+        return 0;
     PROCESSENTRY32W entry = {.dwSize = sizeof entry};
-    for (BOOL is_there = Process32FirstW(list, &entry); is_there != 0;
+    DWORD parent = 0;
+    for (BOOL is_there = Process32FirstW(list, &entry); is_there != 0 && parent == 0;
          is_there = Process32NextW(list, &entry)) {
         if (entry.th32ProcessID == GetCurrentProcessId())
             parent = entry.th32ParentProcessID;
-        if (_wcsicmp(entry.szExeFile, L"services.exe") == 0)
-            manager = entry.th32ProcessID;
     }
     (void)CloseHandle(list);
-    return manager == 0 || parent == manager;
+    return parent;
+}
+
+/* By its whole path: a process may have any name. */
+static bool is_manager(DWORD process)
+{
+    static const wchar_t name[] = L"\\services.exe";
+    wchar_t manager[MAX_PATH + CAS_COUNT(name)];
+    wchar_t image[OPTIONS_PATH_BYTES];
+    DWORD size = CAS_COUNT(image);
+    UINT used = GetSystemDirectoryW(manager, MAX_PATH);
+    HANDLE handle = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, process);
+    if (handle == NULL)
+        return false;
+    bool is_told = QueryFullProcessImageNameW(handle, 0, image, &size) != 0;
+    (void)CloseHandle(handle);
+    if (!is_told || used == 0 || used >= MAX_PATH)
+        return false;
+    memcpy(manager + used, name, sizeof name);
+    return _wcsicmp(image, manager) == 0;
+}
+
+/* Windows' own manager is always asked: it says no at once to whom it did not start. Wine's does
+ * so after 10 s, which at a console is spared. */
+static bool may_be_service(void)
+{
+    return !windows_is_wine() || is_manager(parent_process());
 }
 
 static int console_run(service_body *body, void *context)
