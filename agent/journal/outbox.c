@@ -92,6 +92,7 @@ struct outbox {
     int change_n;               /* of the connection, before the transaction */
     bool is_durable;            /* a commit waits for the disk */
     bool is_behind;             /* the disk may not have the last commits */
+    bool is_torn;               /* and another sync would not bring them: see outbox_settle */
     bool is_open;               /* between outbox_begin and outbox_commit */
     bool is_spoilt;             /* and something in it failed: it was undone */
 };
@@ -290,9 +291,11 @@ static enum cas_err end(struct outbox *outbox, enum cas_err err, struct cas_why 
     if (err != CAS_OK) {
         journal_db_undo(outbox->db);
         outbox->now = outbox->before;
+        outbox->is_torn = outbox->is_torn || outbox->is_durable;
+        outbox->is_behind = outbox->is_behind || outbox->is_torn;
     } else if (sqlite3_total_changes(outbox->db) != outbox->change_n) {
         /* One that waits brings all before it along; an empty one writes and waits for nothing. */
-        outbox->is_behind = !outbox->is_durable;
+        outbox->is_behind = !outbox->is_durable || outbox->is_torn;
     }
     return err;
 }
@@ -301,7 +304,10 @@ static enum cas_err open_as(struct outbox *outbox, bool is_durable, struct cas_w
 {
     if (outbox->is_open)
         return cas_fail(why, CAS_ERR_BUG, "outbox: a transaction within one");
-    enum cas_err err = begin(outbox, is_durable, why);
+    /* A commit that waits must not stand behind one that is lost. */
+    enum cas_err err = is_durable && outbox->is_torn ? outbox_settle(outbox, why) : CAS_OK;
+    if (err == CAS_OK)
+        err = begin(outbox, is_durable, why);
     outbox->is_open = err == CAS_OK;
     outbox->is_spoilt = false;
     return err;
@@ -514,6 +520,10 @@ static enum cas_err entry_take(struct sqlite3_stmt *stmt,
     return CAS_OK;
 }
 
+/* A kernel tells once that it could not write, and calls the pages clean from then on: a second
+ * sync that succeeds has made sure of nothing. Folding the log writes what it holds anew, into the
+ * file.
+ */
 enum cas_err outbox_settle(struct outbox *outbox, struct cas_why *why)
 {
     if (!outbox->is_behind)
@@ -521,7 +531,8 @@ enum cas_err outbox_settle(struct outbox *outbox, struct cas_why *why)
     enum cas_err err = CAS_FAILPOINT("outbox.sync");
     if (err != CAS_OK)
         return cas_fail(why, err, "outbox: SYNC: %s", cas_err_words(err));
-    err = journal_db_sync(outbox->db, why);
+    err = outbox->is_torn ? journal_db_fold(outbox->db, why) : journal_db_sync(outbox->db, why);
+    outbox->is_torn = err != CAS_OK;
     outbox->is_behind = err != CAS_OK;
     return err;
 }

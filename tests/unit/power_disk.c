@@ -18,6 +18,7 @@ struct content {
     uint8_t *safe;
     size_t now_size;
     size_t safe_size;
+    bool is_waiting[FILE_BYTES / PIECE]; /* for the next sync, which alone brings it to the disk */
     char path[512];
 };
 struct power_file {
@@ -102,6 +103,7 @@ static int power_write(struct sqlite3_file *file, const void *bytes, int size, s
         memcpy(content->now + at, bytes, (size_t)size);
         content->now_size = end > content->now_size ? end : content->now_size;
         for (size_t piece = (size_t)at / PIECE * PIECE; piece < end; piece += PIECE) {
+            content->is_waiting[piece / PIECE] = true;
             if (test_below(disk.dice, 100) < UNASKED_PCT)
                 piece_save(content, piece);
         }
@@ -119,16 +121,27 @@ static int power_truncate(struct sqlite3_file *file, sqlite3_int64 size)
     return power(file)->real->pMethods->xTruncate(power(file)->real, size);
 }
 
+static void waiting_save(struct content *content)
+{
+    for (size_t i = 0; i * PIECE < content->now_size; i++) {
+        if (content->is_waiting[i])
+            piece_save(content, i * PIECE);
+    }
+    memset(content->safe + content->now_size, 0, FILE_BYTES - content->now_size);
+    content->safe_size = content->now_size;
+}
+
 static int power_sync(struct sqlite3_file *file, int flags)
 {
     struct content *content = power(file)->content;
+    if (content != NULL && !disk.is_broken)
+        waiting_save(content);
+    /* As a kernel does: what could not be written is told once, and called clean from then on. */
+    if (content != NULL)
+        memset(content->is_waiting, 0, sizeof content->is_waiting);
     if (disk.is_broken)
         return SQLITE_IOERR_FSYNC;
     disk.sync_n++;
-    if (content != NULL) {
-        memcpy(content->safe, content->now, FILE_BYTES);
-        content->safe_size = content->now_size;
-    }
     return power(file)->real->pMethods->xSync(power(file)->real, flags);
 }
 

@@ -227,6 +227,38 @@ TEST(outbox_power, nothing_is_handed_out_while_it_cannot_be_synced)
     life_end(&life);
 }
 
+/* Why: a kernel tells of a failed write once and calls the page clean; the sync after it succeeds
+ * and the page is gone with the power. How: one sync fails, the disk is well again, a report or an
+ * event goes out, the power fails and leaves only what was synced. */
+TEST(outbox_power, a_sync_that_failed_once_is_not_healed_by_the_next)
+{
+    for (int is_event = 0; is_event < 2; is_event++) {
+        static struct model model;
+        struct life life;
+        struct record_entry *entry = NULL;
+        size_t n = 0;
+        life_begin(&life, &model, 11);
+        step_event(&life);
+        for (int i = 0; i < 5; i++)
+            step_samples(&life);
+        power_disk_break(true);
+        EXPECT_ERR(CAS_ERR_IO, outbox_read(life.outbox, 0, life.arena, &entry, &n, NULL));
+        power_disk_break(false);
+        if (is_event != 0)
+            step_event(&life);
+        else
+            step_report(&life);
+        power_disk_image(life.path[0], life.path[1], 0);
+        outbox_free(life.outbox);
+        life.at = 1;
+        life_open(&life);
+        life_check(&life);
+        life_end(&life);
+        (void)remove(life.path[0]);
+        (void)remove(life.path[1]);
+    }
+}
+
 /* Why: this is what it is for: a sample costs no wait, a report one; and a commit that had nothing
  * to write has not waited for what came before. */
 TEST(outbox_power, samples_wait_for_the_disk_once_a_report)
