@@ -122,6 +122,7 @@ int main(int argc, char **argv)
     static struct start start;
     struct cas_why *why = &start.why;
     enum agent_word word = AGENT_WORD_run;
+    service_prepare();
     start.err = args_utf8(&argc, &argv, why);
     start.call =
         (struct agent_call){.argc = argc, .argv = argv, .options = &options, .is_given = is_given};

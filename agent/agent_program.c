@@ -51,7 +51,11 @@ void agent_paths_of(const struct agent_options *options, struct agent_paths *ret
     agent_path_in(options->state, "agent.key", ret_paths->key);
     agent_path_in(options->state, "ledger.db", ret_paths->ledger);
     agent_path_in(options->state, "outbox.db", ret_paths->outbox);
-    agent_path_in(options->state, "agent.lock", ret_paths->lock);
+    /* A Windows server is one server: a second agent with another state folder would act on the
+     * same pools. The lock that counts lies where administrators alone get in, so nobody else can
+     * hold it, and it names its holder. Elsewhere modelled servers live side by side. */
+    const struct place *here = place_here();
+    agent_path_in(here->is_one ? here->state : options->state, "agent.lock", ret_paths->lock);
     if (options->key[0] != '\0') {
         struct cas_text text = CAS_TEXT(ret_paths->key);
         cas_text_clear(&text);
@@ -167,8 +171,14 @@ int agent_not_started(const struct cas_why *why)
     char path[OPTIONS_PATH_BYTES];
     struct cas_why log_why = {.text = ""};
     agent_path_in(place_here()->state, "agent.log", path);
-    if (service_is_managed() && log_open(path, &log_why) != CAS_OK)
-        log_event(EVENT_LOG_FAILED, "%s", log_why.text);
+    if (service_is_managed()) {
+        /* A folder of somebody else's gets no line: the event log has it. */
+        enum cas_err err = place_state_make(place_here()->state, &log_why);
+        if (err == CAS_OK)
+            err = log_open(path, &log_why);
+        if (err != CAS_OK)
+            log_event(EVENT_LOG_FAILED, "%s", log_why.text);
+    }
     return agent_refused(why);
 }
 

@@ -78,6 +78,19 @@ static enum cas_err run_log(struct run *run, struct cas_why *why)
     return path[0] != '\0' ? log_open(path, why) : CAS_OK;
 }
 
+static enum cas_err lock_take(struct run *run, struct cas_why *why)
+{
+    struct cas_why held = {.text = ""};
+    enum cas_err err = file_lock_take(run->paths.lock, &run->lock, &held);
+    if (err == CAS_OK)
+        return CAS_OK;
+    return cas_fail(why,
+                    err,
+                    "%s%s",
+                    held.text,
+                    err == CAS_ERR_LOCKED ? "; another agent runs already: stop it first" : "");
+}
+
 static enum cas_err run_open(struct run *run, struct cas_why *why)
 {
     const struct agent_options *options = run->options;
@@ -86,9 +99,7 @@ static enum cas_err run_open(struct run *run, struct cas_why *why)
     if (err == CAS_OK)
         err = place_state_make(options->state, why);
     if (err == CAS_OK)
-        err = service_claim(why);
-    if (err == CAS_OK)
-        err = file_lock_take(run->paths.lock, &run->lock, why);
+        err = lock_take(run, why);
     if (err == CAS_OK)
         err = run_log(run, why);
     if (err == CAS_OK)

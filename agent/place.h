@@ -11,13 +11,15 @@ struct place {
     char config[OPTIONS_PATH_BYTES]; /* the file read when none is named */
     char state[OPTIONS_PATH_BYTES];  /* folder of key, journal, outbox and lock */
     const char *host;                /* what the server is read through */
+    bool is_one;                     /* one agent a server: the lock lies in state above */
     bool is_windows;                 /* a Windows server can be read from here */
     char separator;                  /* between a folder and what is in it */
 };
 /* The same at every call. */
 const struct place *place_here(void);
-/* Makes the state folder, for this system's privileged users alone; fine when it exists. Folders
- * above it are made where the system's default has them. Errors of file_folder. */
+/* Makes the state folder, for this system's privileged users alone, and where is_one the default
+ * one too; fine when it exists and is theirs. Folders above it are made where the system's default
+ * has them. Errors of file_folder; CAS_ERR_MODE: others made it or could change what is in it. */
 CAS_CHECK enum cas_err place_state_make(const char *path, struct cas_why *why);
 
 #endif

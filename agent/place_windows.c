@@ -6,7 +6,8 @@
 #include <aclapi.h>
 #include <sddl.h>
 
-#include "proto/base/file.h"
+#include "agent/host/host_windows.h"
+#include "agent/rights_windows.h"
 #include "proto/base/wide_windows.h"
 
 enum {
@@ -48,7 +49,10 @@ static char parent_path[OPTIONS_PATH_BYTES];
 
 const struct place *place_here(void)
 {
-    static struct place here = {.host = "windows", .separator = '\\', .is_windows = true};
+    static struct place here = {.host = "windows",
+                                .separator = '\\',
+                                .is_one = true,
+                                .is_windows = true};
     if (here.state[0] != '\0')
         return &here;
     wchar_t wide[MAX_PATH];
@@ -62,7 +66,7 @@ const struct place *place_here(void)
     return &here;
 }
 
-/* ---- the default folder: anybody may make folders where it lies, so who made it is looked at ----
+/* ---- folders: anybody may make some where the default one lies, so who made it is looked at ----
  */
 
 static enum cas_err
@@ -157,8 +161,28 @@ guard_put(const char *path, wchar_t *wide, PSECURITY_DESCRIPTOR descriptor, stru
     return api_fail(why, number, "SetNamedSecurityInfo", path, "");
 }
 
+/* What an administrator named may be in use for more than this: its rights are looked at and stay
+ * as they are. */
+static enum cas_err rights_look(const char *path, const wchar_t *wide, struct cas_why *why)
+{
+    wchar_t full[OPTIONS_PATH_BYTES];
+    struct cas_why loose = {.text = ""};
+    DWORD size = GetFullPathNameW(wide, CAS_COUNT(full), full, NULL);
+    if (size == 0 || size >= CAS_COUNT(full))
+        return cas_fail(why, CAS_ERR_TOO_LONG, "%s: cannot be used as a path", path);
+    enum cas_err err = windows_is_wine() ? CAS_OK : rights_check(full, RIGHTS_FOLDER, &loose);
+    if (err == CAS_OK)
+        return CAS_OK;
+    return cas_fail(why,
+                    err,
+                    "%s; a state folder is for SYSTEM and administrators alone: name one that is "
+                    "not there yet, or leave --state away",
+                    loose.text);
+}
+
+/* is_own: the default one, or the one above it. */
 static enum cas_err
-guarded_folder(const char *path, PSECURITY_DESCRIPTOR descriptor, struct cas_why *why)
+guarded_folder(const char *path, bool is_own, PSECURITY_DESCRIPTOR descriptor, struct cas_why *why)
 {
     wchar_t wide[OPTIONS_PATH_BYTES];
     enum cas_err err = wide_from_utf8(path, wide, OPTIONS_PATH_BYTES);
@@ -166,12 +190,11 @@ guarded_folder(const char *path, PSECURITY_DESCRIPTOR descriptor, struct cas_why
         return cas_fail(why, err, "%s: cannot be used as a path", path);
     SECURITY_ATTRIBUTES attributes = {.nLength = sizeof attributes,
                                       .lpSecurityDescriptor = descriptor};
-    if (CreateDirectoryW(wide, &attributes) != 0)
-        return CAS_OK;
-    DWORD number = GetLastError();
+    bool is_made = CreateDirectoryW(wide, &attributes) != 0;
+    DWORD number = is_made ? ERROR_SUCCESS : GetLastError();
     if (number == ERROR_ACCESS_DENIED)
         return api_fail(why, number, "CreateDirectory", path, "; run it as administrator");
-    if (number != ERROR_ALREADY_EXISTS)
+    if (!is_made && number != ERROR_ALREADY_EXISTS)
         return api_fail(why, number, "CreateDirectory", path, "");
     DWORD kind = GetFileAttributesW(wide);
     if (kind == INVALID_FILE_ATTRIBUTES || (kind & FILE_ATTRIBUTE_DIRECTORY) == 0)
@@ -179,15 +202,16 @@ guarded_folder(const char *path, PSECURITY_DESCRIPTOR descriptor, struct cas_why
     /* A link could lead anywhere. */
     if ((kind & FILE_ATTRIBUTE_REPARSE_POINT) != 0)
         return cas_fail(why, CAS_ERR_MODE, "%s: is a link, and must be a folder", path);
-    err = owner_check(path, wide, why);
-    return err == CAS_OK ? guard_put(path, wide, descriptor, why) : err;
+    if (!is_made)
+        err = owner_check(path, wide, why);
+    if (err == CAS_OK && !is_own)
+        return rights_look(path, wide, why);
+    return err == CAS_OK && !is_made ? guard_put(path, wide, descriptor, why) : err;
 }
 
 enum cas_err place_state_make(const char *path, struct cas_why *why)
 {
     const struct place *here = place_here();
-    if (strcmp(path, here->state) != 0)
-        return file_folder(path, why);
     PSECURITY_DESCRIPTOR descriptor = NULL;
     if (ConvertStringSecurityDescriptorToSecurityDescriptorW(guard_words,
                                                              SDDL_REVISION_1,
@@ -198,9 +222,11 @@ enum cas_err place_state_make(const char *path, struct cas_why *why)
                         "ConvertStringSecurityDescriptorToSecurityDescriptor",
                         path,
                         "");
-    enum cas_err err = guarded_folder(parent_path, descriptor, why);
+    enum cas_err err = guarded_folder(parent_path, true, descriptor, why);
     if (err == CAS_OK)
-        err = guarded_folder(here->state, descriptor, why);
+        err = guarded_folder(here->state, true, descriptor, why);
+    if (err == CAS_OK && strcmp(path, here->state) != 0)
+        err = guarded_folder(path, false, descriptor, why);
     (void)LocalFree(descriptor);
     return err;
 }

@@ -8,6 +8,9 @@
 
 #include "proto/base/cas.h"
 
+/* First of all: from here on nothing is loaded from the program's or the current folder. */
+void service_prepare(void);
+
 /* The program's work; returns its exit code. */
 typedef int service_body(void *context);
 
@@ -21,9 +24,6 @@ bool service_is_ending(void);
 void service_started(void);
 /* From inside body: the service manager runs us, there is no console. */
 bool service_is_managed(void);
-/* One agent a server, whatever its state folder; held until the process ends. CAS_ERR_LOCKED names
- * the other one. */
-CAS_CHECK enum cas_err service_claim(struct cas_why *why);
 /* Sleeps, for words that wait for something; ends early when the program is to end. */
 void service_wait(int64_t wait_ms);
 
@@ -38,6 +38,14 @@ struct service_plan {
 };
 /* CAS_ERR_DENIED: the caller is no elevated administrator; nothing was touched. */
 CAS_CHECK enum cas_err service_may_manage(struct cas_why *why);
+/* The program and all folders above it are the system's and administrators' alone, on a disk of
+ * this server: the service would run what others put there. CAS_ERR_MODE; where the system's rights
+ * are not Windows', as under Wine, a line instead. */
+CAS_CHECK enum cas_err service_may_install(service_tell *tell, void *context, struct cas_why *why);
+/* The file the service is told to read. CAS_ERR_NOT_FOUND: there is no service, or it names none.
+ */
+CAS_CHECK enum cas_err service_config_find(char ret_config[OPTIONS_PATH_BYTES],
+                                           struct cas_why *why);
 /* A path as the system would find it from the current folder. CAS_ERR_TOO_LONG, CAS_ERR_FORMAT. */
 CAS_CHECK enum cas_err
 service_full_path(const char *path, char ret_path[OPTIONS_PATH_BYTES], struct cas_why *why);

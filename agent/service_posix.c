@@ -17,6 +17,10 @@ static void end(int number)
     is_ending = 1;
 }
 
+void service_prepare(void)
+{
+}
+
 int service_run(service_body *body, void *context)
 {
     /* Without SA_RESTART: the wait for frames ends at once. */
@@ -48,13 +52,6 @@ bool service_is_managed(void)
     return false;
 }
 
-/* Here modelled servers live side by side: the lock of the state folder is all. */
-enum cas_err service_claim(struct cas_why *why)
-{
-    (void)why;
-    return CAS_OK;
-}
-
 void service_wait(int64_t wait_ms)
 {
     struct timespec span = {.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000};
@@ -75,6 +72,19 @@ bool service_has_manager(void)
 
 enum cas_err service_may_manage(struct cas_why *why)
 {
+    return unsupported(why);
+}
+
+enum cas_err service_may_install(service_tell *tell, void *context, struct cas_why *why)
+{
+    (void)tell;
+    (void)context;
+    return unsupported(why);
+}
+
+enum cas_err service_config_find(char ret_config[OPTIONS_PATH_BYTES], struct cas_why *why)
+{
+    (void)ret_config;
     return unsupported(why);
 }
 

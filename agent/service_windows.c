@@ -15,8 +15,7 @@ enum {
     START_HINT_MS = 30000, /* to open journal and outbox on a slow disk */
     STOP_HINT_MS = 15000,  /* until the next checkpoint at the latest */
     CHECKPOINT_MS = 1000,
-    CLOSE_WAIT_MS = 4500,   /* Windows gives a console window that is closed 5 s */
-    RELEASE_WAIT_MS = 5000, /* for the one before, which is on its way out */
+    CLOSE_WAIT_MS = 4500, /* Windows gives a console window that is closed 5 s */
     STEP_MS = 100
 };
 
@@ -79,12 +78,19 @@ static DWORD WINAPI control_take(DWORD control, DWORD type, void *data, void *co
     }
 }
 
-/* Not in Windows' own folder, where a service begins: relative names would land there. */
+/* Not in Windows' own folder, where a service begins: relative names would land there. But sooner
+ * there than in a folder that somebody else made for us; why it is none is said by the start. */
 static void folder_set(void)
 {
     wchar_t wide[OPTIONS_PATH_BYTES];
-    if (wide_from_utf8(place_here()->state, wide, OPTIONS_PATH_BYTES) == CAS_OK)
-        (void)SetCurrentDirectoryW(wide);
+    const char *state = place_here()->state;
+    if (place_state_make(state, NULL) != CAS_OK ||
+        wide_from_utf8(state, wide, OPTIONS_PATH_BYTES) != CAS_OK ||
+        SetCurrentDirectoryW(wide) == 0) {
+        UINT used = GetSystemDirectoryW(wide, OPTIONS_PATH_BYTES);
+        if (used > 0 && used < OPTIONS_PATH_BYTES)
+            (void)SetCurrentDirectoryW(wide);
+    }
 }
 
 static void WINAPI service_main(DWORD argument_n, wchar_t **arguments)
@@ -143,11 +149,11 @@ static BOOL WINAPI console_take(DWORD event)
 
 static DWORD parent_process(void)
 {
+    DWORD parent = 0;
     HANDLE list = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
     if (list == INVALID_HANDLE_VALUE)
         return 0;
     PROCESSENTRY32W entry = {.dwSize = sizeof entry};
-    DWORD parent = 0;
     for (BOOL is_there = Process32FirstW(list, &entry); is_there != 0 && parent == 0;
          is_there = Process32NextW(list, &entry)) {
         if (entry.th32ProcessID == GetCurrentProcessId())
@@ -220,66 +226,12 @@ void service_wait(int64_t wait_ms)
         Sleep(end_ms - now_ms < STEP_MS ? (DWORD)(end_ms - now_ms) : STEP_MS);
 }
 
-/* ---- one agent a server ---- */
+/* ---- once, at the start ---- */
 
-/* Another process of this program's name, 0 when none is seen. */
-static DWORD other_process(void)
+void service_prepare(void)
 {
-    wchar_t path[MAX_PATH];
-    DWORD size = GetModuleFileNameW(NULL, path, MAX_PATH);
-    const wchar_t *slash = size > 0 && size < MAX_PATH ? wcsrchr(path, L'\\') : NULL;
-    const wchar_t *own = slash != NULL ? slash + 1 : SERVICE_NAME L".exe";
-    HANDLE list = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
-    if (list == INVALID_HANDLE_VALUE)
-        return 0;
-    DWORD found = 0;
-    PROCESSENTRY32W entry = {.dwSize = sizeof entry};
-    for (BOOL is_there = Process32FirstW(list, &entry); is_there != 0 && found == 0;
-         is_there = Process32NextW(list, &entry)) {
-        bool is_other = entry.th32ProcessID != GetCurrentProcessId();
-        if (is_other && _wcsicmp(entry.szExeFile, own) == 0)
-            found = entry.th32ProcessID;
-    }
-    (void)CloseHandle(list);
-    return found;
-}
-
-static bool is_claimed(DWORD *ret_number)
-{
-    static HANDLE mutex; /* until the process ends */
-    mutex = CreateMutexW(NULL, FALSE, L"Global\\" SERVICE_NAME);
-    *ret_number = GetLastError();
-    if (mutex != NULL && *ret_number != ERROR_ALREADY_EXISTS)
-        return true;
-    if (mutex != NULL)
-        (void)CloseHandle(mutex);
-    return false;
-}
-
-enum cas_err service_claim(struct cas_why *why)
-{
-    /* The service manager starts the next one as soon as the last one says that it stopped. */
-    DWORD number = 0;
-    for (int waited_ms = 0; !is_claimed(&number); waited_ms += STEP_MS) {
-        bool is_held = number == ERROR_ALREADY_EXISTS || number == ERROR_ACCESS_DENIED;
-        if (!is_held)
-            return service_api_fail(why, number, "CreateMutex Global\\" SERVICE_NAME_UTF8, "");
-        if (is_managed && waited_ms < RELEASE_WAIT_MS) {
-            Sleep(STEP_MS);
-            continue;
-        }
-        DWORD other = other_process();
-        if (other == 0)
-            return cas_fail(why,
-                            CAS_ERR_LOCKED,
-                            "another casfleet-agent runs on this server: stop it first");
-        return cas_fail(why,
-                        CAS_ERR_LOCKED,
-                        "another casfleet-agent runs on this server, process %lu: stop it first "
-                        "(the service: casfleet-agent stop)",
-                        other);
-    }
-    return CAS_OK;
+    (void)SetDefaultDllDirectories(LOAD_LIBRARY_SEARCH_SYSTEM32);
+    (void)SetDllDirectoryW(L"");
 }
 
 bool service_has_manager(void)
