@@ -64,6 +64,25 @@ struct install {
     struct agent_options wanted; /* the flags, with full paths */
 };
 
+/* The file as named, else the one that the service there reads, else the usual one: an upgrade does
+ * not move a service from its file. */
+static enum cas_err
+config_find(const struct agent_call *call, char ret_config[OPTIONS_PATH_BYTES], struct cas_why *why)
+{
+    struct cas_why missing = {.text = ""};
+    if (call->ask.config[0] != '\0')
+        return cas_slice_copy(cas_slice_of(call->ask.config), ret_config, OPTIONS_PATH_BYTES);
+    enum cas_err err = service_config_find(ret_config, &missing);
+    if (err == CAS_ERR_NOT_FOUND)
+        return cas_slice_copy(cas_slice_of(place_here()->config), ret_config, OPTIONS_PATH_BYTES);
+    return err == CAS_OK ? CAS_OK
+                         : cas_fail(why,
+                                    err,
+                                    "which file the service reads cannot be told: %s; name it with "
+                                    "--config",
+                                    missing.text[0] != '\0' ? missing.text : cas_err_words(err));
+}
+
 /* In a file a relative path starts at the file's folder, on the command line at the current one. */
 static enum cas_err paths_fill(struct install *install, struct cas_why *why)
 {
@@ -81,10 +100,9 @@ static enum cas_err paths_fill(struct install *install, struct cas_why *why)
             return err;
         memcpy(path, full, sizeof full);
     }
-    const char *config = install->call->ask.config;
-    return service_full_path(config[0] != '\0' ? config : place_here()->config,
-                             install->config,
-                             why);
+    char config[OPTIONS_PATH_BYTES];
+    enum cas_err err = config_find(install->call, config, why);
+    return err == CAS_OK ? service_full_path(config, install->config, why) : err;
 }
 
 /* The file as it is, or a new one. Caller frees. */
@@ -203,6 +221,8 @@ int agent_install(const struct agent_call *call)
     install.call = call;
     enum cas_err err = service_may_manage(&why);
     if (err == CAS_OK)
+        err = service_may_install(tell, NULL, &why);
+    if (err == CAS_OK)
         err = keys_start(&why);
     if (err == CAS_OK)
         err = paths_fill(&install, &why);
@@ -236,13 +256,18 @@ static enum cas_err files_remove(const char *state, struct cas_why *why)
         name[i] = log[i];
     }
     char parent[OPTIONS_PATH_BYTES];
-    const char *last = strrchr(state, place_here()->separator);
+    const struct place *here = place_here();
+    const char *last = strrchr(here->state, here->separator);
     enum cas_err err = service_remove_files(state, name, OLDER_LOGS, why);
     if (err == CAS_OK)
         err = service_remove_files(state, state_files, CAS_COUNT(state_files), why);
-    if (err != CAS_OK || last == NULL || strcmp(state, place_here()->state) != 0)
+    /* The lock lies in the usual folder whatever the state's is. */
+    static const char *const lock[] = {"agent.lock"};
+    if (err == CAS_OK && strcmp(state, here->state) != 0)
+        err = service_remove_files(here->state, lock, CAS_COUNT(lock), why);
+    if (err != CAS_OK || last == NULL)
         return err;
-    (void)snprintf(parent, sizeof parent, "%.*s", (int)(last - state), state);
+    (void)snprintf(parent, sizeof parent, "%.*s", (int)(last - here->state), here->state);
     return service_remove_files(parent, NULL, 0, why);
 }
 
@@ -291,8 +316,11 @@ int agent_uninstall(const struct agent_call *call)
     if (err != CAS_OK)
         return failed(err, &why);
     /* A file that cannot be read must not keep the service here: its folder stays then. */
-    bool is_read =
-        options_load(agent_program(), call->argc, call->argv, &loaded, &ask, &why) == CAS_OK;
+    char config[OPTIONS_PATH_BYTES];
+    struct options_program program = *agent_program();
+    program.config = config;
+    bool is_read = config_find(call, config, &why) == CAS_OK &&
+                   options_load(&program, call->argc, call->argv, &loaded, &ask, &why) == CAS_OK;
     if (!is_read)
         (void)printf("settings    %s; the state folder is not looked for\n", why.text);
     err = service_stop(SERVICE_WAIT_MS, tell, NULL, &why);

@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/host/host_windows.h"
+#include "agent/rights_windows.h"
+#include "agent/service_image.h"
 #include "agent/service_windows.h"
 #include "proto/base/log_source.h"
 #include "proto/base/wide_windows.h"
@@ -14,6 +17,7 @@ enum {
     STEP_MS = 250,
     PROCESS_WAIT_MS = 10000, /* the process ends a little after its service */
     IMAGE_CHARS = 2048,
+    CONFIG_QUERY_BYTES = 8192, /* Windows gives no more */
     ANSWER_BYTES = 32
 };
 
@@ -75,6 +79,49 @@ enum cas_err service_may_manage(struct cas_why *why)
     enum cas_err err = manager_open(SC_MANAGER_CONNECT | SC_MANAGER_CREATE_SERVICE, &manager, why);
     handles_close(manager, NULL);
     return err;
+}
+
+/* The place is looked at before anything is made: what is installed runs as LocalSystem. */
+enum cas_err service_may_install(service_tell *tell, void *context, struct cas_why *why)
+{
+    wchar_t own[OPTIONS_PATH_BYTES];
+    struct cas_why loose = {.text = ""};
+    DWORD size = GetModuleFileNameW(NULL, own, CAS_COUNT(own));
+    if (size == 0 || size >= CAS_COUNT(own))
+        return service_api_fail(why, GetLastError(), "GetModuleFileName", "");
+    enum cas_err err = rights_check(own, RIGHTS_FILE, &loose);
+    if (err == CAS_OK)
+        return CAS_OK;
+    if (!windows_is_wine())
+        return cas_fail(why,
+                        err,
+                        "%s; the service would run as LocalSystem what others put there: copy the "
+                        "program to C:\\Program Files\\casfleet, or take their rights away, and "
+                        "install it from there",
+                        loose.text);
+    char line[CAS_WHY_BYTES + 64];
+    (void)snprintf(line, sizeof line, "warning     %s (as Wine has it)", loose.text);
+    tell(context, line);
+    return CAS_OK;
+}
+
+enum cas_err service_config_find(char ret_config[OPTIONS_PATH_BYTES], struct cas_why *why)
+{
+    union {
+        QUERY_SERVICE_CONFIGW config;
+        char bytes[CONFIG_QUERY_BYTES];
+    } told;
+    char command[CONFIG_QUERY_BYTES * 2];
+    SC_HANDLE manager = NULL;
+    SC_HANDLE service = NULL;
+    DWORD size = 0;
+    enum cas_err err = service_open(SERVICE_QUERY_CONFIG, &manager, &service, why);
+    if (err == CAS_OK && QueryServiceConfigW(service, &told.config, sizeof told, &size) == 0)
+        err = service_api_fail(why, GetLastError(), "QueryServiceConfig", "");
+    handles_close(manager, service);
+    if (err == CAS_OK)
+        err = wide_to_utf8(told.config.lpBinaryPathName, command, sizeof command);
+    return err == CAS_OK ? service_image_config(command, ret_config) : err;
 }
 
 enum cas_err

@@ -191,8 +191,9 @@ def test_installed_as_a_service_approved_measured_and_recycled(server):
                        r"C:\ops.key", "status", "-o", "json", expect=None)
     assert steady(json.loads(told)) == steady(farm.json("status"))
 
-    refused = server.wine(AGENT, "run", expect=None)
-    assert "another" in refused or "already" in refused, refused
+    for more in ([], ["--state", r"C:\other"]):
+        refused = server.wine(AGENT, "run", *more, expect=2)
+        assert re.search(r"casfleet.agent.agent\.lock: process \d+ holds this lock", refused), refused
     assert server.service_state() == "RUNNING"
 
 
