@@ -81,6 +81,13 @@ void redact_know(struct redact *redact, enum redact_kind kind, const char *name)
         (void)add(redact, kind, cas_slice_of(dot + 1), 0);
 }
 
+/* LON-CAS01$ is the server's own account: the name with a dollar behind it. */
+static bool is_word_end(struct cas_slice text, size_t end)
+{
+    size_t behind = end < text.size && text.data[end] == '$' ? end + 1 : end;
+    return behind == text.size || !is_label(text.data[behind]);
+}
+
 /* The longest known name that stands at this place as a word; 0: none. */
 static size_t known_size(const struct redact *redact, struct cas_slice text, size_t at)
 {
@@ -91,8 +98,8 @@ static size_t known_size(const struct redact *redact, struct cas_slice text, siz
         size_t size = strlen(redact->name[i].name);
         if (size <= longest || size > text.size - at)
             continue;
-        bool is_word = size == text.size - at || !is_label(text.data[at + size]);
-        if (is_word && is_same(part(text, at, at + size), redact->name[i].name))
+        if (is_word_end(text, at + size) &&
+            is_same(part(text, at, at + size), redact->name[i].name))
             longest = size;
     }
     return longest;
@@ -240,8 +247,11 @@ static struct found account_at(struct cas_slice text, size_t at)
         return of_kind(size, REDACT_USER);
     if (is_behind(text, at, "\\\\") || is_behind(text, at, "//"))
         return of_kind(size, REDACT_HOST);
-    bool is_inside_path = at > 0 && (text.data[at - 1] == '\\' || text.data[at - 1] == '/' ||
-                                     text.data[at - 1] == ':');
+    bool is_drive = at > 1 && text.data[at - 1] == ':' &&
+                    isalpha((unsigned char)text.data[at - 2]) != 0 &&
+                    (at == 2 || !is_label(text.data[at - 3]));
+    bool is_inside_path =
+        at > 0 && (text.data[at - 1] == '\\' || text.data[at - 1] == '/' || is_drive);
     bool is_harmless =
         is_inside_path || is_root(part(text, at, at + size)) || is_counter_object(text, at + size);
     if (next == '\\' && is_label(after) && !is_harmless)

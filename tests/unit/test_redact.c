@@ -44,6 +44,15 @@ TEST(redact, a_known_short_name_takes_its_domain_along)
     EXPECT_TEXT_EQ("host-1.", redacted("LON-CAS01."));
 }
 
+/* Why: this is how a service that runs as SYSTEM is called on the network. */
+TEST(redact, the_account_of_a_server_is_its_name)
+{
+    fresh();
+    redact_know(&redact, REDACT_HOST, "LON-CAS01.contoso.com");
+    EXPECT_TEXT_EQ("account host-1$ denied", redacted("account LON-CAS01$ denied"));
+    EXPECT_TEXT_EQ("LON-CAS01$x", redacted("LON-CAS01$x"));
+}
+
 TEST(redact, addresses_go)
 {
     fresh();
@@ -91,6 +100,14 @@ TEST(redact, accounts_go)
 }
 
 /* Why: names are written in any script. */
+/* Why: a colon before a name is a label's more often than a drive's. */
+TEST(redact, an_account_behind_a_label_goes_too)
+{
+    fresh();
+    EXPECT_TEXT_EQ("user:host-1\\user-1", redacted("user:CONTOSO\\svc-backup"));
+    EXPECT_TEXT_EQ("C:temp\\x", redacted("C:temp\\x"));
+}
+
 TEST(redact, names_beyond_ascii_are_words_too)
 {
     fresh();
