@@ -208,66 +208,33 @@ bool event_mark_is_idle(const struct event_mark_reading *reading)
     return reading->newest.record == 0 || reading->newest.record <= reading->after_record;
 }
 
-/* ---- queries ---- */
+/* ---- what is asked for ---- */
 
-static void add_provider(struct cas_text *text, size_t index)
+static const char *provider_of(size_t row)
 {
-    uint32_t least = UINT32_MAX;
-    uint32_t most = 0;
-    for (size_t i = 0; i < CAS_COUNT(known); i++) {
-        if (known[i].source != providers[index].source)
-            continue;
-        least = known[i].id < least ? known[i].id : least;
-        most = known[i].id > most ? known[i].id : most;
-    }
-    cas_text_add(text,
-                 "%s(Provider[@Name='%s'] and EventID>=%u and EventID<=%u)",
-                 index == 0 ? "" : " or ",
-                 providers[index].name,
-                 (unsigned)least,
-                 (unsigned)most);
+    size_t provider = 0;
+    while (providers[provider].source != known[row].source)
+        provider++;
+    return providers[provider].name;
 }
 
-void event_mark_query(const struct event_mark_reading *reading,
-                      char ret_query[EVENT_MARK_QUERY_BYTES])
+bool event_mark_asks(const char *provider, uint32_t id)
 {
-    struct cas_text text = {.data = ret_query, .cap = EVENT_MARK_QUERY_BYTES};
-    cas_text_clear(&text);
-    cas_text_add(&text, "*[System[(");
-    for (size_t i = 0; i < CAS_COUNT(providers); i++)
-        add_provider(&text, i);
-    if (reading->after_record > 0) {
-        cas_text_add(&text,
-                     ") and EventRecordID>%llu]]",
-                     (unsigned long long)reading->after_record);
-    } else {
-        cas_text_add(&text, ") and TimeCreated[@SystemTime>='");
-        cas_text_utc(&text, reading->after_ms);
-        cas_text_add(&text, "']]]");
+    for (size_t row = 0; row < CAS_COUNT(known); row++) {
+        if (known[row].id == id && strcmp(provider_of(row), provider) == 0)
+            return true;
     }
-    CAS_ASSERT(!text.is_cut);
+    return false;
 }
 
-enum cas_err
-event_mark_count_query(uint32_t id, char ret_query[EVENT_MARK_QUERY_BYTES], struct cas_why *why)
+enum cas_err event_mark_provider(uint32_t id, const char **ret_provider, struct cas_why *why)
 {
     size_t row = 0;
     while (row < CAS_COUNT(known) && known[row].id != id)
         row++;
     if (row == CAS_COUNT(known))
         return cas_fail(why, CAS_ERR_NOT_FOUND, "event %u is none that means something", id);
-    size_t provider = 0;
-    while (providers[provider].source != known[row].source)
-        provider++;
-    struct cas_text text = {.data = ret_query, .cap = EVENT_MARK_QUERY_BYTES};
-    cas_text_clear(&text);
-    cas_text_add(&text,
-                 "*[System[Provider[@Name='%s'] and EventID=%u and "
-                 "TimeCreated[timediff(@SystemTime)<=%d]]]",
-                 providers[provider].name,
-                 id,
-                 EVENT_MARK_FIRST_MS);
-    CAS_ASSERT(!text.is_cut);
+    *ret_provider = provider_of(row);
     return CAS_OK;
 }
 
@@ -323,7 +290,6 @@ bool event_mark_take(struct event_mark_reading *reading, const struct event_mark
 {
     if (reading->row_n == EVENT_MARK_ROWS || reading->is_upset)
         return false;
-    reading->row_n++;
     if (reading->after_record > 0 && row->at.record <= reading->after_record)
         return true;
     if (row->at.record <= reading->mark.record) {
@@ -331,8 +297,11 @@ bool event_mark_take(struct event_mark_reading *reading, const struct event_mark
         return false;
     }
     bool is_new = reading->after_record > 0 || row->at.time_ms > reading->after_ms;
-    if (is_new && !take_new(reading, row))
-        return false;
+    if (is_new && !row->is_others) {
+        if (!take_new(reading, row))
+            return false;
+        reading->row_n++;
+    }
     reading->mark = row->at;
     return true;
 }

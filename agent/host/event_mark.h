@@ -16,8 +16,7 @@
 #include "agent/host/host.h"
 
 enum {
-    EVENT_MARK_ROWS = 4096, /* taken in one reading; what is beyond comes in the next */
-    EVENT_MARK_QUERY_BYTES = 512,
+    EVENT_MARK_ROWS = 4096, /* of ours in one reading; what is beyond comes in the next */
     EVENT_MARK_FIRST_MS = 24 * 60 * 60 * 1000, /* the first reading begins so long ago */
 };
 /* The provider of what is told about the reading itself; ids as in events.def. */
@@ -40,6 +39,7 @@ struct event_mark_log {
 };
 struct event_mark_row {
     struct event_mark at;
+    bool is_others;       /* nothing but its place counts, see event_mark_asks */
     struct cas_slice xml; /* the event; borrowed for the call */
     const char *problem;  /* why there is no XML, or NULL */
 };
@@ -67,10 +67,10 @@ void event_mark_begin(struct event_mark_reading *ret_reading,
                       size_t cap);
 /* No row can be new: nothing needs to be asked. */
 bool event_mark_is_idle(const struct event_mark_reading *reading);
-/* The XPath that finds the rows of this reading: ids are given as one range a provider, since a
- * query takes about twenty expressions; ids between that mean nothing are passed over here. */
-void event_mark_query(const struct event_mark_reading *reading,
-                      char ret_query[EVENT_MARK_QUERY_BYTES]);
+/* Does such an event mean anything here? Every row of the log comes by, so that the mark moves with
+ * it and a reading that was cut goes on where it stood: an XPath would be asked of each record from
+ * the log's oldest on, each time again, and in a large log its answer may never come in time. */
+bool event_mark_asks(const char *provider, uint32_t id);
 /* Rows in the log's order. Alike ones (provider, id, pid, pool) become one event with their count
  * and the last one's time. False when this reading has enough; that row was not taken. */
 bool event_mark_take(struct event_mark_reading *reading, const struct event_mark_row *row);
@@ -81,9 +81,9 @@ void event_mark_end(struct event_mark_reading *reading,
                     size_t *ret_n,
                     char ret_bookmark[REASON_BYTES]);
 
-/* The XPath that finds the events with this id in the last 24 hours. CAS_ERR_NOT_FOUND for an id
- * that is not in capture_events.def. */
+/* The provider of the event with this id. CAS_ERR_NOT_FOUND for one that is not in
+ * capture_events.def. */
 CAS_CHECK enum cas_err
-event_mark_count_query(uint32_t id, char ret_query[EVENT_MARK_QUERY_BYTES], struct cas_why *why);
+event_mark_provider(uint32_t id, const char **ret_provider, struct cas_why *why);
 
 #endif

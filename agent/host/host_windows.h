@@ -83,9 +83,9 @@ CAS_CHECK enum cas_err windows_events(const char *pool,
                                       size_t *ret_n,
                                       char ret_bookmark[REASON_BYTES],
                                       struct cas_why *why);
-/* How many with this id in the 24 hours before now; looked at once a minute, since Windows goes
- * through the whole log for it. The least it can be when there are more than 100,000, or more than
- * a second shows. CAS_ERR_NOT_FOUND: an id that means nothing here. */
+/* How many with this id in the 24 hours before now; looked at once a minute, since all events of
+ * that time come by. CAS_ERR_AGAIN: more came by than a second shows, so that nobody knows.
+ * CAS_ERR_NOT_FOUND: an id that means nothing here. */
 CAS_CHECK enum cas_err windows_events_count(uint32_t id, uint64_t *ret_count, struct cas_why *why);
 
 /* ---- host_windows_exchange.c: registry, file versions, component states ---- */

@@ -72,12 +72,9 @@ static void model_xml(const struct model_row *row, char ret_xml[XML_BYTES])
     CAS_ASSERT(!text.is_cut);
 }
 
-static bool model_has(const struct event_mark_reading *reading, const struct model_row *row)
+static bool model_has(const struct model_row *row)
 {
-    bool is_ours = (row->id >= 4227 && row->id <= 4266) || (row->id >= 5002 && row->id <= 5186);
-    if (reading->after_record > 0)
-        return is_ours && row->at.record > reading->after_record;
-    return is_ours && row->at.time_ms >= reading->after_ms;
+    return event_mark_asks(row->id < 5000 ? "Tcpip" : "Microsoft-Windows-WAS", row->id);
 }
 
 /* One reading as host_windows_eventlog.c makes it. */
@@ -99,10 +96,11 @@ static size_t model_read(char bookmark[REASON_BYTES], struct host_event *ret_eve
     bool is_all = true;
     for (size_t i = 0; i < model.row_n && is_all && !event_mark_is_idle(&reading); i++) {
         char xml[XML_BYTES];
-        if (!model_has(&reading, &model.row[i]))
-            continue;
         model_xml(&model.row[i], xml);
-        struct event_mark_row row = {model.row[i].at, cas_slice_of(xml), NULL};
+        struct event_mark_row row = {model.row[i].at,
+                                     !model_has(&model.row[i]),
+                                     cas_slice_of(xml),
+                                     NULL};
         is_all = event_mark_take(&reading, &row);
     }
     size_t n = 0;
@@ -112,7 +110,10 @@ static size_t model_read(char bookmark[REASON_BYTES], struct host_event *ret_eve
 
 static void pass(struct event_mark_reading *reading, uint64_t record, const char *xml)
 {
-    struct event_mark_row row = {{record, noon_ms + (int64_t)record}, cas_slice_of(xml), NULL};
+    struct event_mark_row row = {{record, noon_ms + (int64_t)record},
+                                 false,
+                                 cas_slice_of(xml),
+                                 NULL};
     EXPECT_TRUE(event_mark_take(reading, &row));
 }
 
@@ -340,7 +341,7 @@ TEST(event_mark, a_flood_is_counted_exactly_in_bounded_readings)
         event_mark_begin(&reading, bookmark, &log, noon_ms, pool, event, HOST_EVENTS);
         is_all = true;
         while (next <= FLOOD + 1 && is_all) {
-            struct event_mark_row row = {{next, noon_ms}, cas_slice_of(xml), NULL};
+            struct event_mark_row row = {{next, noon_ms}, false, cas_slice_of(xml), NULL};
             is_all = event_mark_take(&reading, &row);
             next += is_all ? 1 : 0;
         }
@@ -378,7 +379,7 @@ TEST(event_mark, an_event_that_cannot_be_read_is_told_and_passed)
     pass(&reading, 2, "<Event><System>");
     pass(&reading, 3, "");
     pass(&reading, 4, "<!DOCTYPE x [<!ENTITY a 'b'>]><Event/>");
-    struct event_mark_row row = {{5, noon_ms}, {NULL, 0}, "EvtRender: error 8"};
+    struct event_mark_row row = {{5, noon_ms}, false, {NULL, 0}, "EvtRender: error 8"};
     EXPECT_TRUE(event_mark_take(&reading, &row));
     char bookmark[REASON_BYTES];
     size_t n = 0;
@@ -421,7 +422,7 @@ TEST(event_mark, numbers_that_go_back_end_the_reading_before_the_exchange)
     char xml[XML_BYTES];
     model_xml(&(struct model_row){{2, noon_ms}, 4231, 0, pool}, xml);
     pass(&reading, 800, xml);
-    struct event_mark_row row = {{1, noon_ms + 5000}, cas_slice_of(xml), NULL};
+    struct event_mark_row row = {{1, noon_ms + 5000}, false, cas_slice_of(xml), NULL};
     EXPECT_FALSE(event_mark_take(&reading, &row));
     char bookmark[REASON_BYTES];
     size_t n = 0;
@@ -429,26 +430,38 @@ TEST(event_mark, numbers_that_go_back_end_the_reading_before_the_exchange)
     EXPECT_TEXT_HAS("1/800/", bookmark);
 }
 
-TEST(event_mark, the_queries_name_providers_ranges_and_place)
+TEST(event_mark, only_events_that_mean_something_are_asked_for)
+{
+    const char *provider = NULL;
+    struct cas_why why = {""};
+    EXPECT_TRUE(event_mark_asks("Tcpip", 4231));
+    EXPECT_TRUE(event_mark_asks("Microsoft-Windows-WAS", 5002));
+    EXPECT_FALSE(event_mark_asks("Tcpip", 5002));
+    EXPECT_FALSE(event_mark_asks("Tcpip", 4232));
+    EXPECT_FALSE(event_mark_asks("", 4231));
+    EXPECT_OK(event_mark_provider(4231, &provider, &why), &why);
+    EXPECT_TEXT_EQ("Tcpip", provider);
+    EXPECT_ERR(CAS_ERR_NOT_FOUND, event_mark_provider(4232, &provider, &why));
+    EXPECT_TEXT_EQ("event 4232 is none that means something", why.text);
+}
+
+/* Why: a large log takes many readings, and what they looked at must not be looked at again. How:
+ * nothing of ours, more of it than a reading takes of ours; the reading is cut. */
+TEST(event_mark, others_events_move_the_mark_without_being_counted)
 {
     struct host_event event[2];
-    struct event_mark_log log = {{1, noon_ms}, {900, noon_ms}, {0, 0}};
+    struct event_mark_log log = {{1, noon_ms}, {90000, noon_ms}, {0, 0}};
     struct event_mark_reading reading;
-    char query[EVENT_MARK_QUERY_BYTES];
-    event_mark_begin(&reading, "1/77/1791936000000", &log, noon_ms, pool, event, 2);
-    event_mark_query(&reading, query);
-    EXPECT_TEXT_EQ("*[System[((Provider[@Name='Tcpip'] and EventID>=4227 and EventID<=4266) or "
-                   "(Provider[@Name='Microsoft-Windows-WAS'] and EventID>=5002 and EventID<=5186)) "
-                   "and EventRecordID>77]]",
-                   query);
-    event_mark_begin(&reading, "", &log, noon_ms, pool, event, 2);
-    event_mark_query(&reading, query);
-    EXPECT_TEXT_HAS(" and TimeCreated[@SystemTime>='2026-10-13T00:00:00.000Z']]]", query);
-    EXPECT_OK(event_mark_count_query(4231, query, NULL), NULL);
-    EXPECT_TEXT_EQ("*[System[Provider[@Name='Tcpip'] and EventID=4231 and "
-                   "TimeCreated[timediff(@SystemTime)<=86400000]]]",
-                   query);
-    EXPECT_ERR(CAS_ERR_NOT_FOUND, event_mark_count_query(4232, query, NULL));
+    event_mark_begin(&reading, "1/7/1791936000000", &log, noon_ms, pool, event, 2);
+    for (uint64_t record = 7; record <= EVENT_MARK_ROWS + 100; record++) {
+        struct event_mark_row row = {.at = {record, noon_ms}, .is_others = true};
+        EXPECT_TRUE(event_mark_take(&reading, &row));
+    }
+    char bookmark[REASON_BYTES];
+    size_t n = 0;
+    event_mark_end(&reading, false, &n, bookmark);
+    EXPECT_UINT_EQ(0, n);
+    EXPECT_TEXT_EQ("1/4196/1791936000000", bookmark);
 }
 
 enum {

@@ -14,7 +14,8 @@
 #include "proto/base/wide_windows.h"
 
 /* A double of the Evt API stands in this program instead of Windows' own: a log in memory, handles
- * that are counted, and errors on demand. It knows the queries the agent asks, no others. */
+ * that are counted, and errors on demand. It knows the one query the agent asks, for all events;
+ * seeking follows Microsoft's page on EVT_SEEK_FLAGS. */
 enum {
     ROWS = 2000,
     HANDLES = 512
@@ -29,20 +30,20 @@ struct double_row {
 };
 struct double_handle {
     bool is_open;
-    bool is_back, is_counting, is_all;
-    uint64_t after;
-    int64_t after_ms;
-    uint32_t id;
-    size_t at; /* of a query: the next row; of an event: its row */
-    size_t given;
+    bool is_back;
+    uint64_t record; /* of a bookmark */
+    size_t at;       /* of a query: the next row; of an event: its row */
 };
 static struct double_row rows[ROWS];
 static size_t row_n;
 static struct double_handle handles[HANDLES];
-static size_t open_n, most_open_n, query_n;
-static DWORD query_error; /* of EvtQuery */
-static DWORD next_error;  /* of EvtNext, once it gave next_given events */
-static size_t next_given;
+static size_t open_n, most_open_n, query_n, seek_n;
+static size_t given_n;       /* events given one by one or in batches */
+static DWORD query_error;    /* of EvtQuery */
+static DWORD next_error;     /* of EvtNext, at the event with this number, in batches */
+static uint64_t next_record; /* 0: at the first event there is */
+static DWORD bound_batch;    /* more than these are too much for the answer; 0: any number fits */
+static DWORD next_ms;        /* an EvtNext takes so long */
 
 static EVT_HANDLE handle_new(struct double_handle **ret_handle)
 {
@@ -57,19 +58,11 @@ static EVT_HANDLE handle_new(struct double_handle **ret_handle)
     return &handles[i];
 }
 
-static int64_t number_behind(const char *text, const char *mark)
-{
-    const char *at = strstr(text, mark);
-    return at == NULL ? 0 : strtoll(at + strlen(mark), NULL, 10);
-}
-
 EVT_HANDLE WINAPI EvtQuery(EVT_HANDLE session, LPCWSTR path, LPCWSTR query, DWORD flags)
 {
-    char text[1024];
     struct double_handle *handle = NULL;
-    CAS_ASSERT(session == NULL && wcscmp(path, L"System") == 0);
+    CAS_ASSERT(session == NULL && wcscmp(path, L"System") == 0 && wcscmp(query, L"*") == 0);
     CAS_ASSERT((flags & EvtQueryChannelPath) != 0);
-    CAS_ASSERT(wide_to_utf8(query, text, sizeof text) == CAS_OK);
     query_n++;
     if (query_error != 0) {
         SetLastError(query_error);
@@ -77,24 +70,12 @@ EVT_HANDLE WINAPI EvtQuery(EVT_HANDLE session, LPCWSTR path, LPCWSTR query, DWOR
     }
     EVT_HANDLE made = handle_new(&handle);
     handle->is_back = (flags & EvtQueryReverseDirection) != 0;
-    handle->is_all = strcmp(text, "*") == 0;
-    handle->is_counting = strstr(text, "timediff") != NULL;
-    handle->id = (uint32_t)number_behind(text, "EventID=");
-    handle->after = (uint64_t)number_behind(text, "EventRecordID>");
-    const char *time = strstr(text, "@SystemTime>='");
-    if (time != NULL)
-        CAS_ASSERT(cas_parse_utc((struct cas_slice){time + 14, 24}, &handle->after_ms, NULL) ==
-                   CAS_OK);
     return made;
 }
 
-static bool is_asked(const struct double_handle *query, const struct double_row *row)
+static const struct double_row *row_at(const struct double_handle *query)
 {
-    bool is_ours = (row->id >= 4227 && row->id <= 4266) || (row->id >= 5002 && row->id <= 5186);
-    if (query->is_counting)
-        return row->id == query->id;
-    return query->is_all ||
-           (is_ours && row->record > query->after && row->time_ms >= query->after_ms);
+    return &rows[query->is_back ? row_n - 1 - query->at : query->at];
 }
 
 WINBOOL WINAPI
@@ -103,30 +84,52 @@ EvtNext(EVT_HANDLE set, DWORD size, EVT_HANDLE *events, DWORD timeout, DWORD fla
     struct double_handle *query = set;
     CAS_ASSERT(query != NULL && query->is_open && timeout > 0 && timeout <= 1000 && flags == 0);
     DWORD n = 0;
-    for (; n < size && query->at < row_n; query->at++) {
-        size_t index = query->is_back ? row_n - 1 - query->at : query->at;
-        if (!is_asked(query, &rows[index]))
-            continue;
-        if (next_error != 0 && !query->is_all && query->given + n == next_given)
-            break;
+    bool is_error = false;
+    Sleep(next_ms);
+    for (; n < size && query->at < row_n && !is_error; query->at += is_error ? 0 : 1) {
         struct double_handle *event = NULL;
+        is_error = next_error != 0 && size > 1 && row_at(query)->record >= next_record;
+        if (is_error)
+            continue;
         events[n++] = handle_new(&event);
-        event->at = index;
+        event->at = (size_t)(row_at(query) - rows);
     }
-    query->given += n;
+    bool is_bound = bound_batch > 0 && n > bound_batch; /* and the place is behind them all */
+    for (; is_bound && n > 0; n--)
+        (void)EvtClose(events[n - 1]);
+    given_n += n;
     *ret_n = n;
     if (n > 0)
         return TRUE;
-    SetLastError(query->at < row_n ? next_error : ERROR_NO_MORE_ITEMS);
+    SetLastError(is_bound ? RPC_S_INVALID_BOUND : is_error ? next_error : ERROR_NO_MORE_ITEMS);
     return FALSE;
+}
+
+EVT_HANDLE WINAPI EvtCreateBookmark(LPCWSTR xml)
+{
+    char text[256];
+    unsigned long long record = 0;
+    struct double_handle *handle = NULL;
+    CAS_ASSERT(wide_to_utf8(xml, text, sizeof text) == CAS_OK);
+    CAS_ASSERT(sscanf(text,
+                      "<BookmarkList><Bookmark Channel='System' RecordId='%llu' IsCurrent='true'/>"
+                      "</BookmarkList>",
+                      &record) == 1);
+    EVT_HANDLE made = handle_new(&handle);
+    handle->record = record;
+    return made;
 }
 
 WINBOOL WINAPI EvtSeek(EVT_HANDLE set, LONGLONG to, EVT_HANDLE mark, DWORD timeout, DWORD flags)
 {
     struct double_handle *query = set;
-    CAS_ASSERT(query->is_open && mark == NULL && timeout == 0);
-    CAS_ASSERT(flags == EvtSeekRelativeToFirst && !query->is_back);
-    query->at = (size_t)to;
+    const struct double_handle *bookmark = mark;
+    CAS_ASSERT(query->is_open && !query->is_back && bookmark->is_open && timeout == 0 && to == 0);
+    CAS_ASSERT(flags == EvtSeekRelativeToBookmark && row_n > 0);
+    seek_n++;
+    query->at = 0;
+    while (query->at + 1 < row_n && rows[query->at].record < bookmark->record)
+        query->at++;
     return TRUE;
 }
 
@@ -151,6 +154,12 @@ static WINBOOL render_values(const struct double_row *row, DWORD size, void *to,
     EVT_VARIANT value[EvtSystemPropertyIdEND];
     CAS_ASSERT(size >= sizeof value);
     memset(value, 0, sizeof value);
+    value[EvtSystemProviderName].Type = EvtVarTypeString;
+    value[EvtSystemProviderName].StringVal = row->id < 5000   ? L"Tcpip"
+                                             : row->id < 6000 ? L"Microsoft-Windows-WAS"
+                                                              : L"Service Control Manager";
+    value[EvtSystemEventID].Type = EvtVarTypeUInt16;
+    value[EvtSystemEventID].UInt16Val = (uint16_t)row->id;
     value[EvtSystemEventRecordId].Type = EvtVarTypeUInt64;
     value[EvtSystemEventRecordId].UInt64Val = row->record;
     value[EvtSystemTimeCreated].Type = EvtVarTypeFileTime;
@@ -200,8 +209,9 @@ WINBOOL WINAPI EvtRender(EVT_HANDLE context,
 
 static void log_begin(void)
 {
-    row_n = open_n = most_open_n = query_n = next_given = 0;
-    query_error = next_error = 0;
+    row_n = open_n = most_open_n = query_n = seek_n = given_n = 0;
+    query_error = next_error = bound_batch = next_ms = 0;
+    next_record = 0;
     memset(handles, 0, sizeof handles);
 }
 
@@ -254,9 +264,10 @@ TEST(host_windows_eventlog, nothing_new_is_seen_without_a_search)
     char bookmark[REASON_BYTES] = "";
     struct host_event event[HOST_EVENTS];
     EXPECT_UINT_EQ(1, log_read(bookmark, event));
-    query_n = 0;
+    query_n = seek_n = 0;
     EXPECT_UINT_EQ(0, log_read(bookmark, event));
-    EXPECT_UINT_EQ(2, query_n); /* the newest and the oldest; none of them looks through the log */
+    EXPECT_UINT_EQ(2, query_n); /* the newest and the oldest, then the record of the bookmark */
+    EXPECT_UINT_EQ(1, seek_n);
 }
 
 TEST(host_windows_eventlog, another_log_under_the_same_numbers_is_found)
@@ -282,7 +293,7 @@ TEST(host_windows_eventlog, a_query_that_went_stale_goes_on_in_the_next_reading)
         log_begin();
         log_add(4231, 100);
         next_error = errors[i];
-        next_given = 70;
+        next_record = 1070;
         char bookmark[REASON_BYTES] = "";
         struct host_event event[HOST_EVENTS];
         EXPECT_UINT_EQ(1, log_read(bookmark, event));
@@ -308,9 +319,10 @@ TEST(host_windows_eventlog, no_right_and_no_progress_are_reasons)
     EXPECT_UINT_EQ(1, log_read(bookmark, event));
     log_add(4231, 3);
     next_error = ERROR_TIMEOUT;
+    next_record = 1003;
     EXPECT_ERR(CAS_ERR_AGAIN,
                windows_events(pool, bookmark, event, HOST_EVENTS, &n, bookmark, &why));
-    EXPECT_TEXT_HAS("no event found within 1000 ms", why.text);
+    EXPECT_TEXT_HAS("no event within 1000 ms", why.text);
     next_error = ERROR_EVT_CHANNEL_NOT_FOUND;
     EXPECT_ERR(CAS_ERR_IO, windows_events(pool, bookmark, event, HOST_EVENTS, &n, bookmark, &why));
     EXPECT_TEXT_HAS("event log System: EvtNext: error 15007", why.text);
@@ -330,16 +342,113 @@ TEST(host_windows_eventlog, an_event_too_long_is_told_and_passed)
     EXPECT_UINT_EQ(2, event[1].count);
 }
 
-/* Why: counting goes through the whole log; a sample comes every quarter of a minute. */
+/* Why: a System log may hold more than a second shows. What was looked at is not looked at again,
+ * though nothing of ours was in it. How: each answer of Windows takes its time; ours is the last
+ * event of all. */
+TEST(host_windows_eventlog, a_log_longer_than_a_reading_is_read_to_its_end)
+{
+    log_begin();
+    log_add(7036, 1);
+    struct host_event event[HOST_EVENTS];
+    char bookmark[REASON_BYTES] = "";
+    EXPECT_UINT_EQ(0, log_read(bookmark, event));
+    log_add(7036, ROWS - 2);
+    log_add(4231, 1);
+    given_n = 0;
+    next_ms = 60; /* 32 answers needed, about 15 in a second */
+    size_t readings = 1;
+    for (size_t n = log_read(bookmark, event); n == 0 && readings < 10; readings++)
+        n = log_read(bookmark, event);
+    EXPECT_TRUE(readings > 1 && readings < 10);
+    EXPECT_UINT_EQ(4231, event[0].id);
+    EXPECT_TRUE(given_n < ROWS + readings * (2 * 64 + 3));
+}
+
+/* Why: the first reading, and one of an exchanged log, begins at a time. How: of 2000 records three
+ * are of the last 24 hours. */
+TEST(host_windows_eventlog, a_time_is_found_without_going_through_the_log)
+{
+    log_begin();
+    log_add(4231, ROWS);
+    for (size_t i = 0; i < ROWS - 3; i++)
+        rows[i].time_ms -= 86400000;
+    struct host_event event[HOST_EVENTS];
+    char bookmark[REASON_BYTES] = "";
+    EXPECT_UINT_EQ(1, log_read(bookmark, event));
+    EXPECT_UINT_EQ(3, event[0].count);
+    EXPECT_TRUE(given_n < 20);
+}
+
+/* Why: overwritten while nobody looked; nothing of what is left is passed over. */
+TEST(host_windows_eventlog, a_bookmark_before_the_oldest_record_begins_there)
+{
+    log_begin();
+    log_add(4231, 20);
+    struct host_event event[HOST_EVENTS];
+    char bookmark[REASON_BYTES] = "";
+    EXPECT_UINT_EQ(1, log_read(bookmark, event));
+    log_add(4231, 20);
+    memmove(rows, rows + 25, (row_n - 25) * sizeof rows[0]);
+    row_n -= 25;
+    EXPECT_UINT_EQ(2, log_read(bookmark, event));
+    EXPECT_UINT_EQ(EVENT_EVENTS_LOST, event[0].id);
+    EXPECT_UINT_EQ(5, event[0].count);
+    EXPECT_UINT_EQ(15, event[1].count);
+}
+
+/* Why: events that together are more than an answer holds give 1734, and the query stands behind
+ * them all the same. */
+TEST(host_windows_eventlog, an_answer_too_large_is_asked_again_for_fewer)
+{
+    static const DWORD bounds[] = {63, 5, 1};
+    for (size_t i = 0; i < CAS_COUNT(bounds); i++) {
+        log_begin();
+        log_add(5079, 200);
+        bound_batch = bounds[i];
+        struct host_event event[HOST_EVENTS];
+        char bookmark[REASON_BYTES] = "";
+        uint64_t count = 0;
+        struct cas_why why = {""};
+        EXPECT_UINT_EQ(1, log_read(bookmark, event));
+        EXPECT_UINT_EQ(200, event[0].count);
+        if (i > 0)
+            continue; /* the count is kept */
+        EXPECT_OK(windows_events_count(5079, &count, &why), &why);
+        EXPECT_UINT_EQ(200, count);
+    }
+}
+
+/* Why: half a count looks like a quiet server. It is not tried again at once either. */
+TEST(host_windows_eventlog, a_count_cut_by_time_is_none)
+{
+    log_begin();
+    log_add(5002, ROWS);
+    next_ms = 60;
+    uint64_t count = 77;
+    struct cas_why why = {""};
+    for (int i = 0; i < 2; i++) {
+        EXPECT_ERR(CAS_ERR_AGAIN, windows_events_count(5002, &count, &why));
+        EXPECT_TEXT_HAS("events 5002 not counted within 1000 ms", why.text);
+        EXPECT_UINT_EQ(77, count);
+        EXPECT_UINT_EQ(1, query_n);
+    }
+    EXPECT_UINT_EQ(0, open_n);
+}
+
+/* Why: counting looks at all events of a day; a sample comes every quarter of a minute. How: those
+ * before that day are not looked at. */
 TEST(host_windows_eventlog, a_count_is_made_once_a_minute)
 {
     log_begin();
-    log_add(4231, 130);
+    log_add(4231, 1500);
+    for (size_t i = 0; i < 1370; i++)
+        rows[i].time_ms -= 86400000;
     log_add(4227, 7);
     uint64_t count = 0;
     struct cas_why why = {""};
     EXPECT_OK(windows_events_count(4231, &count, &why), &why);
     EXPECT_UINT_EQ(130, count);
+    EXPECT_TRUE(given_n <= 3 * 64);
     EXPECT_OK(windows_events_count(4227, &count, &why), &why);
     EXPECT_UINT_EQ(7, count);
     log_add(4227, 7);
