@@ -247,7 +247,9 @@ def test_upgraded_keeps_key_and_settings_and_removed_leaves_no_service(server):
     assert "casfleet" not in source
 
     server.install(msi("0.1.1"))
+    server.drained()  # nobody would undrain it any more
     server.msiexec("/x", f"Z:{msi('0.1.1')}", "REMOVESTATE=1")
+    assert server.state_get(OURS).startswith("1:1:")
     assert server.service_state() is None and not (server.state / "agent.key").exists() and not (server.state / "ledger.db").exists()
 
 

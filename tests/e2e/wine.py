@@ -156,6 +156,15 @@ class Server:
     def state_set(self, requester, is_active):
         self.wine("reg", "add", STATES, "/v", requester, "/t", "REG_SZ", "/d", f"1:{int(is_active)}:638000000000000000", "/f")
 
+    def state_get(self, requester):
+        """The registry's value, such as 1:0:638000000000000000."""
+        return re.search(r"REG_SZ\s+(\S+)", self.wine("reg", "query", STATES, "/v", requester))[1]
+
+    def drained(self):
+        """As an agent leaves the server that drained it and was ended before it could undrain."""
+        self.wine("reg", "add", r"HKLM\SOFTWARE\casfleet\Agent", "/v", "DrainTicks", "/t", "REG_QWORD", "/d", "638000000000000000", "/f")
+        self.state_set(OURS, False)
+
     def processes(self, name):
         """Pids of this prefix's programs of that file name, by the kernel."""
         found = []
