@@ -205,7 +205,7 @@ static enum cas_err service_make(SC_HANDLE manager,
         return service_api_fail(why, GetLastError(), "OpenService", "");
     if (ChangeServiceConfigW(*ret_service,
                              SERVICE_WIN32_OWN_PROCESS,
-                             SERVICE_AUTO_START,
+                             SERVICE_NO_CHANGE, /* an administrator may have disabled it */
                              SERVICE_ERROR_NORMAL,
                              image,
                              NULL,
@@ -219,7 +219,7 @@ static enum cas_err service_make(SC_HANDLE manager,
 }
 
 /* What makes it a better service; refused, it is one all the same. */
-static void extras_set(SC_HANDLE service, service_tell *tell, void *context)
+static void extras_set(SC_HANDLE service, bool is_new, service_tell *tell, void *context)
 {
     SC_ACTION actions[] = {{SC_ACTION_RESTART, 5000},
                            {SC_ACTION_RESTART, 30000},
@@ -236,13 +236,13 @@ static void extras_set(SC_HANDLE service, service_tell *tell, void *context)
         void *info;
         const char *words;
     } extras[] = {
-        {SERVICE_CONFIG_DESCRIPTION, &words, "description"},
         {SERVICE_CONFIG_DELAYED_AUTO_START_INFO, &delayed, "delayed start"},
+        {SERVICE_CONFIG_DESCRIPTION, &words, "description"},
         {SERVICE_CONFIG_FAILURE_ACTIONS, &failure, "restart after a failure (5 s, 30 s, 60 s)"},
         {SERVICE_CONFIG_FAILURE_ACTIONS_FLAG, &flag, "restart after an exit code above 0"},
         {SERVICE_CONFIG_PRESHUTDOWN_INFO, &preshutdown, "20 s before the server shuts down"},
     };
-    for (size_t i = 0; i < CAS_COUNT(extras); i++) {
+    for (size_t i = is_new ? 0 : 1; i < CAS_COUNT(extras); i++) { /* 0: how it starts */
         struct cas_why why = {.text = ""};
         char line[CAS_WHY_BYTES + 64];
         if (ChangeServiceConfig2W(service, extras[i].level, extras[i].info) != 0)
@@ -288,7 +288,7 @@ enum cas_err service_install(const struct service_plan *plan,
     if (err == CAS_OK)
         err = service_make(manager, image, &service, &is_new, why);
     if (err == CAS_OK) {
-        extras_set(service, tell, context);
+        extras_set(service, is_new, tell, context);
         source_set(tell, context);
         tell(context,
              is_new ? "service     casfleet-agent made: starts with the server, as LocalSystem"

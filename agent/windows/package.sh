@@ -48,8 +48,9 @@ settle() { # IDT PACKAGE-ID
   local when action at
   when=$(date -d "@$epoch" '+%Y\/%m\/%d %H:%M:%S')
   sed -i -E "s/^9\t.*/9\t{$2}/; s/^(12|13)\t.*/\1\t$when/" "$1/_SummaryInformation.idt"
-  # The old version goes before the new one comes. The service goes by its own word before StopServices and
-  # DeleteServices look whether one is left; it is made when the files are there.
+  # The old version goes before the new one comes. The service is stopped, or goes, by its own word before StopServices
+  # and DeleteServices look whether one is left; it is made when the files are there. What is done when rolling back is
+  # done in the opposite order: first install, then start.
   while read -r action at; do
     sed -i -E "s/^($action\t.*\t)[0-9]+(\r?)$/\1$at\2/" "$1/InstallExecuteSequence.idt"
     grep -qP "^$action\t.*\t$at" "$1/InstallExecuteSequence.idt" || die "casfleet.wxs: no $action in the sequence"
@@ -59,15 +60,21 @@ SayKeys 1411
 SayPools 1412
 SayRemove 1413
 RemoveExistingProducts 1510
+ServiceAgain 1849
 ServiceBack 1850
-ServiceRemove 1851
-ServiceUndo 4010
+ServiceStop 1851
+ServiceRemove 1852
+ServiceUndo 4009
+ServiceHalt 4010
 ServiceMake 4011
 ServiceStart 5910
 END
+  sed -i -E "s/^(DeleteServices\tVersionNT)\t/\1 AND NOT UPGRADINGPRODUCTCODE\t/" "$1/InstallExecuteSequence.idt"
+  grep -q "^DeleteServices.*NOT UPGRADINGPRODUCTCODE" "$1/InstallExecuteSequence.idt" ||
+    die "casfleet.wxs: no DeleteServices in the sequence"
   # 3410: a file of ours (18), deferred (1024), as the system (2048), when rolling back (256), whatever its exit code
   # (64). 51: sets a property.
-  sed -i -E 's/^(Service(Undo|Back)\t)[0-9]+/\13410/; s/^(Say[A-Za-z]+\t)[0-9]+/\151/' "$1/CustomAction.idt"
+  sed -i -E 's/^(Service(Undo|Halt|Back|Again)\t)[0-9]+/\13410/; s/^(Say[A-Za-z]+\t)[0-9]+/\151/' "$1/CustomAction.idt"
   sed -i -E 's/^(SecureCustomProperties\t)(.*)$/\1CONTROLLER;CONTROLLERKEYS;POOLS;REMOVESTATE;\2/' "$1/Property.idt"
 }
 
