@@ -27,8 +27,10 @@ struct channel_client {
     int64_t redial_ms;
     int64_t redial_at_ms; /* when not dialled */
     bool is_dialled;
-    unsigned long connected_us;
-    unsigned quick_n; /* handshakes cut at once, in a row */
+    unsigned long connected_us; /* when we heard of it, */
+    unsigned long before_us;    /* and when there was nothing to hear yet: it began between */
+    unsigned long quiet_us;     /* all that was to hear had been heard */
+    unsigned quick_n;           /* handshakes cut at once, in a row */
     enum channel_state state;
     uint64_t connects;
     struct channel_progress progress;
@@ -152,14 +154,18 @@ static void redial_later(struct channel_client *client, enum channel_state state
     client->redial_at_ms = mono_ms + client->redial_ms + dice % (client->redial_ms / 4 + 1);
 }
 
+/* A controller that has another key cuts at once, one that waits for approval when its time is up.
+ * Whoever hears of both ends together, after a pause of his own, cannot tell them apart. */
 static void note_cut(struct channel_client *client, int64_t mono_ms)
 {
-    unsigned long lasted_us = zmq_stopwatch_intermediate(client->stopwatch) - client->connected_us;
-    if (lasted_us / 1000 >= CLIENT_QUICK_MS) {
+    unsigned long now_us = zmq_stopwatch_intermediate(client->stopwatch);
+    if ((now_us - client->connected_us) / 1000 >= CLIENT_QUICK_MS) {
         client->state = CHANNEL_WAITING;
         client->quick_n = 0;
         return;
     }
+    if ((now_us - client->before_us) / 1000 >= CLIENT_QUICK_MS)
+        return;
     if (++client->quick_n >= CLIENT_QUICK_MOST)
         redial_later(client, CHANNEL_WRONG_KEY, mono_ms);
 }
@@ -178,6 +184,7 @@ static void note_event(struct channel_client *client, enum channel_event event, 
         client->progress.is_connected = true;
         client->progress.is_refused = false;
         client->connected_us = zmq_stopwatch_intermediate(client->stopwatch);
+        client->before_us = client->quiet_us;
         break;
     case CHANNEL_EVENT_UP:
         client->state = CHANNEL_UP;
@@ -214,8 +221,10 @@ static bool take_events(struct channel_client *client, int64_t mono_ms)
     bool has_any = false;
     for (;;) {
         enum channel_event event = channel_watch_next(client->watch);
-        if (event == CHANNEL_EVENT_NONE)
+        if (event == CHANNEL_EVENT_NONE) {
+            client->quiet_us = zmq_stopwatch_intermediate(client->stopwatch);
             return has_any;
+        }
         has_any = true;
         if (client->is_dialled)
             note_event(client, event, mono_ms);

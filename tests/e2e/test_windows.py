@@ -17,6 +17,7 @@ from wine import AGENT, OURS, PROGRAM_FILES, WINDOWS, Server, Template, text_of
 
 TIMES = ["--gap", "0s", "--settle", "0s", "--fixed-too", "--floor", "0"]
 FAST = [*TIMES, "--drain", "0s", "--act", "5s", "--proof", "6s"]
+PATIENT = [*TIMES, "--drain", "0s", "--act", "20s", "--proof", "20s"]  # where nothing hangs: a busy machine starts programs slowly
 QUICK = {"sample": "1s", "report": "1s", "redial": "1s"}
 ENDED = {"done", "halted", "ended"}
 PACKAGES = WINDOWS / "package"
@@ -175,7 +176,7 @@ def test_installed_as_a_service_approved_measured_and_recycled(server):
         assert symptoms[absent]["value"] is None and symptoms[absent]["reason"], symptoms[absent]
 
     before = server.effects()
-    step = proved(server, *FAST)
+    step = proved(server, *PATIENT)
     effect, = server.effects("recycle")
     assert (step["pid_before"], step["pid_after"]) == (effect["pid_before"], effect["pid_after"])
     assert [e["effect"] for e in server.effects()[len(before):]][0] == "recycle"
@@ -308,7 +309,7 @@ def test_drained_under_our_name_and_another_ones_maintenance_is_left_alone(enrol
 
     server.state_set("HealthAPI", False)
     wait_until(lambda: "HealthAPI" in (server.shown()["maintenance"] or ""), 20, lambda: str(server.shown()["maintenance"]))
-    plan = server.farm.json("recycle", "plan", "LON-CAS01", *FAST)
+    plan = server.farm.json("recycle", "plan", "LON-CAS01", *PATIENT)
     assert plan["refused"] is not None, plan
     server.state_set("HealthAPI", True)
     wait_until(lambda: not server.shown()["maintenance"], 20, lambda: str(server.shown()["maintenance"]))
@@ -346,7 +347,7 @@ def test_killed_at_every_point_of_a_command_it_acts_once_at_most(enrolled):
     armed = [{"CASFLEET_FAILPOINT": f"{point}:{count}:kill"} for point, count, _ in POINTS] + [{}]
     server.process.signal(signal.SIGSTOP)
     acted = check_recycles(server)
-    made = recycle(farm, *FAST)
+    made = recycle(farm, *PATIENT)
     wait_until(lambda: farm.rollout(made)["running"], 20, lambda: farm.casfleet("why", made).stdout)
     server.restart({"CASFLEET_FAILPOINT": "agent.before_intent:1:kill"})
     wait_until(lambda: not server.process.is_alive(), 40, server.words)
@@ -355,7 +356,7 @@ def test_killed_at_every_point_of_a_command_it_acts_once_at_most(enrolled):
     server.restart(armed[0]).wait_up()
     for number, (point, _, expected) in enumerate(POINTS):
         acted = check_recycles(server)
-        made = recycle(farm, *FAST)
+        made = recycle(farm, *PATIENT)
         wait_until(lambda: not server.process.is_alive(), 30, lambda: f"{point}: {server.words()}")
         server.start(armed[number + 1])
         check_died(server, made, acted, point, expected)
@@ -367,7 +368,7 @@ def test_killed_while_drained_it_undrains_what_it_drained(enrolled):
     server = enrolled
     seen = len(server.effects())
     server.restart({"CASFLEET_FAILPOINT": "agent.after_act:1:kill"}).wait_up()
-    made = recycle(server.farm, *TIMES, "--drain", "2s", "--act", "5s", "--proof", "30s")
+    made = recycle(server.farm, *TIMES, "--drain", "2s", "--act", "20s", "--proof", "30s")
     wait_until(lambda: not server.process.is_alive(), 30, server.words)
     assert "ActiveSyncProxy" in (server.doubles / "pool.health").read_text()
     server.start().wait_up()
@@ -443,14 +444,14 @@ def test_a_controller_that_was_away_is_found_again(enrolled):
     wait_until(lambda: "disconnected" in server.words(), 60, server.words)
     farm.start()
     server.wait_up()
-    proved(server, *FAST)
+    proved(server, *PATIENT)
 
 
 # Why (I3, I5): after all of the tests above. How: from the agent's journal and outbox, the controller's database and the
 # server's own effect log alone.
 def test_after_all_of_it_journal_effects_and_reports_agree(enrolled):
     server = enrolled
-    proved(server, *FAST)
+    proved(server, *PATIENT)
     stop_agent(server)
     server.farm.controller.stop()
     assert check_once(server) >= 1
