@@ -408,6 +408,28 @@ static void state_tell(const SERVICE_STATUS_PROCESS *status, service_tell *tell,
     tell(context, line);
 }
 
+/* The manager starts one service at a time and refuses the others meanwhile (ERROR_SERVICE_DATABASE_LOCKED); a package
+ * laid on a busy server must not end with a stopped service. */
+static enum cas_err start_ask(SC_HANDLE service, int64_t wait_ms, struct cas_why *why)
+{
+    ULONGLONG begin_ms = GetTickCount64();
+    while (StartServiceW(service, 0, NULL) == 0) {
+        DWORD number = GetLastError();
+        if (number == ERROR_SERVICE_ALREADY_RUNNING)
+            return CAS_OK;
+        bool is_passing =
+            number == ERROR_SERVICE_DATABASE_LOCKED || number == ERROR_SERVICE_REQUEST_TIMEOUT;
+        if (!is_passing || (int64_t)(GetTickCount64() - begin_ms) >= wait_ms)
+            return service_api_fail(
+                why,
+                number,
+                "StartService",
+                number == ERROR_SERVICE_DISABLED ? "; casfleet-agent install enables it" : "");
+        service_wait(STEP_MS);
+    }
+    return CAS_OK;
+}
+
 enum cas_err service_start(int64_t wait_ms, service_tell *tell, void *context, struct cas_why *why)
 {
     SC_HANDLE manager = NULL;
@@ -416,15 +438,7 @@ enum cas_err service_start(int64_t wait_ms, service_tell *tell, void *context, s
     enum cas_err err = service_open(SERVICE_START | SERVICE_QUERY_STATUS, &manager, &service, why);
     if (err != CAS_OK)
         return err;
-    if (StartServiceW(service, 0, NULL) == 0) {
-        DWORD number = GetLastError();
-        if (number != ERROR_SERVICE_ALREADY_RUNNING)
-            err = service_api_fail(
-                why,
-                number,
-                "StartService",
-                number == ERROR_SERVICE_DISABLED ? "; casfleet-agent install enables it" : "");
-    }
+    err = start_ask(service, wait_ms, why);
     if (err == CAS_OK)
         err = state_wait(service, SERVICE_RUNNING, wait_ms, &status, why);
     handles_close(manager, service);

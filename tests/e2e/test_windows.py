@@ -238,7 +238,7 @@ def test_upgraded_keeps_key_and_settings_and_removed_leaves_no_service(server):
     server.settings(sample="3s")
     before = (server.state / "agent.ini").read_bytes()
     server.install(msi("0.1.1"))
-    assert server.service_state() == "RUNNING"
+    assert server.service_state() == "RUNNING", server.words()
     assert (server.state / "agent.ini").read_bytes() == before
     heard = time.time() * 1000
     wait_until(lambda: server.is_up() and server.farm.ask("agent.list")["items"][0].get("heard_ms", heard) is not None, 40, server.words)
@@ -295,6 +295,18 @@ def test_selftest_names_every_source_and_what_is_missing(server):
     assert re.search(r"^close_wait +ok +20 ", said, re.M) and re.search(r"^health.444 +ok +good ", said, re.M), said
     assert re.search(r"^active_requests +missing .*W3SVC_W3WP", said, re.M), said
     assert re.fullmatch(r"\d+ needed and missing", said.strip().splitlines()[-1]), said
+
+
+# Why: the service manager starts one service at a time and refuses the others; a package laid on a busy server must not end
+# with a stopped service. How: another one takes 8 s to start, longer than Wine lets anybody wait, which is 3 s.
+def test_started_while_another_service_is_slow_to_start(server):
+    server.install(msi("0.1.0"), *server.controller_properties())
+    server.wine(AGENT, "stop")
+    server.wine("sc", "create", "slow", "binPath=", r"C:\windows\system32\inetsrv\slow.exe 8")
+    server.begin("slow", "sc", "start", "slow")
+    wait_until(lambda: server.processes("slow.exe"), 20, "the slow service to start")
+    assert "running, process" in server.wine(AGENT, "start")
+    assert server.service_state() == "RUNNING", server.words()
 
 
 # Why: a drained server must come back, and nobody else's maintenance may be ended. How: the registry is followed by the

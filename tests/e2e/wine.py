@@ -57,7 +57,7 @@ class Template:
         drive = self.prefix / "drive_c"
         for folder in ("doubles", INETSRV, EXCHANGE_BIN):
             (drive / folder).mkdir(parents=True, exist_ok=True)
-        for name in ("was", "w3wp", "appcmd"):
+        for name in ("was", "w3wp", "appcmd", "slow"):
             shutil.copy(WINDOWS / f"tests/windows/{name}.exe", drive / INETSRV)
         shutil.copy(WINDOWS / "tests/windows/ExSetup.exe", drive / EXCHANGE_BIN)
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
