@@ -79,18 +79,6 @@ static enum cas_err look(struct channel_client *client,
     }
 }
 
-static void key_show(const struct keys *keys)
-{
-    if (keys == NULL)
-        return;
-    struct keys_public self = keys_public_of(keys);
-    char text[KEYS_TEXT_BYTES];
-    char fingerprint[KEYS_FINGERPRINT_BYTES];
-    keys_text(&self, text);
-    keys_fingerprint(&self, fingerprint);
-    (void)printf("key          %s\nfingerprint  %s\n", text, fingerprint);
-}
-
 static int reach_show(enum reach reach, const char *endpoint)
 {
     const struct reach_row *row = reach_row(reach);
@@ -111,7 +99,8 @@ int agent_check(const struct agent_call *call)
     config_show(options);
     (void)printf("\nsettings     %s\n",
                  call->ask.config[0] != '\0' ? call->ask.config : "no file; presets and flags");
-    key_show(keys);
+    if (keys != NULL)
+        agent_key_show(keys);
     (void)fflush(stdout);
 
     char endpoint[OPTIONS_TEXT_BYTES];

@@ -57,12 +57,7 @@ static int fingerprint_print(const struct agent_options *options)
     CAS_AUTO(keys) keys = NULL;
     if (agent_key_open(options, &paths, &keys, &why) != CAS_OK)
         return agent_refused(&why);
-    struct keys_public key = keys_public_of(keys);
-    char text[KEYS_TEXT_BYTES];
-    char fingerprint[KEYS_FINGERPRINT_BYTES];
-    keys_text(&key, text);
-    keys_fingerprint(&key, fingerprint);
-    (void)printf("key          %s\nfingerprint  %s\n", text, fingerprint);
+    agent_key_show(keys);
     return AGENT_EXIT_FINE;
 }
 

@@ -1,5 +1,6 @@
 #include "agent/agent_program.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/place.h"
@@ -158,6 +159,16 @@ enum cas_err agent_config_check(const struct agent_options *options,
     if (err != CAS_OK)
         return err;
     return keys_controller_load(options->controller_keys, ret_keys, why);
+}
+
+void agent_key_show(const struct keys *keys)
+{
+    struct keys_public self = keys_public_of(keys);
+    char text[KEYS_TEXT_BYTES];
+    char fingerprint[KEYS_FINGERPRINT_BYTES];
+    keys_text(&self, text);
+    keys_fingerprint(&self, fingerprint);
+    (void)printf("key          %s\nfingerprint  %s\n", text, fingerprint);
 }
 
 int agent_refused(const struct cas_why *why)

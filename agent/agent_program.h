@@ -57,6 +57,8 @@ CAS_CHECK enum cas_err agent_key_open(const struct agent_options *options,
                                       const struct agent_paths *paths,
                                       struct keys **ret_keys,
                                       struct cas_why *why);
+/* The public key and its fingerprint, as an operator compares them. */
+void agent_key_show(const struct keys *keys);
 /* Logs the reason; returns AGENT_EXIT_REFUSED. */
 int agent_refused(const struct cas_why *why);
 /* The same before the log is open: a service, which has no console, tells its usual file. */

@@ -69,6 +69,17 @@ static bool key_is_there(const char *path)
     return key_open(path, KEY_QUERY_VALUE, &key, NULL) == CAS_OK;
 }
 
+static enum cas_err
+value_fail(const struct key *key, const wchar_t *name, LSTATUS status, struct cas_why *why)
+{
+    return windows_fail(why,
+                        wide_err_of((unsigned long)status),
+                        (uint32_t)status,
+                        "RegGetValueW %ls of HKLM\\%.200s",
+                        name,
+                        key->path);
+}
+
 static enum cas_err key_text(const struct key *key,
                              const wchar_t *name,
                              char *ret_text,
@@ -80,12 +91,7 @@ static enum cas_err key_text(const struct key *key,
     LSTATUS status =
         RegGetValueW(key->handle, NULL, name, RRF_RT_REG_SZ, NULL, (BYTE *)wide, &size);
     if (status != ERROR_SUCCESS)
-        return windows_fail(why,
-                            wide_err_of((unsigned long)status),
-                            (uint32_t)status,
-                            "RegGetValueW %ls of HKLM\\%.200s",
-                            name,
-                            key->path);
+        return value_fail(key, name, status, why);
     enum cas_err err = wide_to_utf8(wide, ret_text, cap);
     return err == CAS_OK ? err
                          : cas_fail(why,
@@ -103,12 +109,7 @@ key_number(const struct key *key, const wchar_t *name, uint32_t *ret_number, str
     DWORD size = sizeof number;
     LSTATUS status = RegGetValueW(key->handle, NULL, name, RRF_RT_REG_DWORD, NULL, &number, &size);
     if (status != ERROR_SUCCESS)
-        return windows_fail(why,
-                            wide_err_of((unsigned long)status),
-                            (uint32_t)status,
-                            "RegGetValueW %ls of HKLM\\%.200s",
-                            name,
-                            key->path);
+        return value_fail(key, name, status, why);
     *ret_number = number;
     return CAS_OK;
 }

@@ -381,28 +381,25 @@ static void recover_step(struct verb_desk *desk, struct cas_now now)
         fail(desk, "the agent was restarted before it had probed; nothing was done", "", now);
         return;
     }
-    bool is_late = now.mono_ms >= task->phase_end_ms;
-    bool is_left_drained = task->row.verb == VERB_recycle && is_seen && pool.is_drained;
+    bool is_recycle = task->row.verb == VERB_recycle;
+    bool is_own_drain = is_recycle && task->row.drained_ms != 0;
+    bool is_drained = is_seen && pool.is_drained;
     /* Its own drain is looked for until the end: the host undrains only what is its own. */
-    bool is_open = task->row.verb == VERB_recycle && task->row.drained_ms != 0 &&
-                   (!is_seen || pool.is_drain_unknown);
-    bool is_over = is_late || (is_evident && !is_open);
-    if (is_over && (is_left_drained || is_open) && task->row.drained_ms != 0) {
-        row_say(&task->row,
-                is_evident ? "observed after a restart"
-                           : "the agent was restarted during the act and nothing shows what came "
-                             "of it",
-                "; undrained then");
-        undrain_begin(desk, is_evident ? COMMAND_DONE : COMMAND_UNKNOWN, now);
-    } else if (is_evident && is_over) {
-        row_say(&task->row, "observed after a restart", is_left_drained ? "; still drained" : "");
-        finish(desk, COMMAND_DONE, now);
-    } else if (is_over) {
-        row_say(&task->row,
-                "the agent was restarted during the act and nothing shows what came of it",
-                is_seen && pool.is_drained ? "; drained" : "");
-        finish(desk, COMMAND_UNKNOWN, now);
+    bool is_open = is_own_drain && (!is_seen || pool.is_drain_unknown);
+    if (now.mono_ms < task->phase_end_ms && (!is_evident || is_open))
+        return;
+    enum command_state outcome = is_evident ? COMMAND_DONE : COMMAND_UNKNOWN;
+    const char *words =
+        is_evident ? "observed after a restart"
+                   : "the agent was restarted during the act and nothing shows what came of it";
+    if (is_own_drain && (is_drained || is_open)) {
+        row_say(&task->row, words, "; undrained then");
+        undrain_begin(desk, outcome, now);
+        return;
     }
+    const char *left = is_evident ? "; still drained" : "; drained";
+    row_say(&task->row, words, is_drained && (is_recycle || !is_evident) ? left : "");
+    finish(desk, outcome, now);
 }
 
 static void first_step(struct verb_desk *desk, struct cas_now now)

@@ -2,6 +2,7 @@
 #include <time.h>
 
 #include "controller/ask/ask_room.h"
+#include "controller/core/window.h"
 
 enum {
     NOON_S = 12 * 60 * 60,
@@ -17,26 +18,6 @@ static bool take_word(struct cas_slice *text, const char *word)
     while (at < text->size && text->data[at] == ' ')
         at++;
     *text = (struct cas_slice){text->data + at, text->size - at};
-    return true;
-}
-
-static bool clock_of(struct cas_slice text, int *ret_hour, int *ret_minute)
-{
-    int64_t hour = 0, minute = 0;
-    const char *colon = text.size == 0 ? NULL : memchr(text.data, ':', text.size);
-    if (colon == NULL)
-        return false;
-    size_t before = (size_t)(colon - text.data);
-    struct cas_slice hours = {text.data, before};
-    struct cas_slice minutes = {colon + 1, text.size - before - 1};
-    if (hours.size > 2 || minutes.size != 2)
-        return false;
-    if (cas_parse_i64(hours, 0, 23, &hour, NULL) != CAS_OK)
-        return false;
-    if (cas_parse_i64(minutes, 0, 59, &minute, NULL) != CAS_OK)
-        return false;
-    *ret_hour = (int)hour;
-    *ret_minute = (int)minute;
     return true;
 }
 
@@ -89,7 +70,7 @@ static int64_t next_local(struct cas_now now, int hour, int minute, int days_on)
 enum cas_err
 ask_when(struct cas_slice text, struct cas_now now, int64_t *ret_wall_ms, struct cas_why *why)
 {
-    int hour = 0, minute = 0;
+    int32_t at_min = 0;
     if (cas_slice_is(text, "now")) {
         *ret_wall_ms = now.wall_ms;
         return CAS_OK;
@@ -100,7 +81,7 @@ ask_when(struct cas_slice text, struct cas_now now, int64_t *ret_wall_ms, struct
     bool is_tomorrow = take_word(&rest, "tomorrow");
     if (!is_tomorrow && !take_word(&rest, "tonight"))
         take_word(&rest, "today");
-    if (!clock_of(rest, &hour, &minute))
+    if (!window_clock(rest, &at_min))
         return cas_fail(
             why,
             CAS_ERR_FORMAT,
@@ -108,6 +89,6 @@ ask_when(struct cas_slice text, struct cas_now now, int64_t *ret_wall_ms, struct
             "2026-10-15T00:00Z",
             (int)(text.size < 80 ? text.size : 80),
             text.data == NULL ? "" : text.data);
-    *ret_wall_ms = next_local(now, hour, minute, is_tomorrow ? 1 : 0);
+    *ret_wall_ms = next_local(now, at_min / 60, at_min % 60, is_tomorrow ? 1 : 0);
     return CAS_OK;
 }

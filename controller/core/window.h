@@ -39,6 +39,9 @@ struct window_rule {
 CAS_CHECK enum cas_err
 window_parse(struct cas_slice text, struct window_rule *ret_rule, struct cas_why *why);
 
+/* A time of day, as 1:00 or 23:59, in minutes; false: it is none. */
+bool window_clock(struct cas_slice text, int32_t *ret_min);
+
 enum window_shift {
     WINDOW_AS_SAID,
     WINDOW_AFTER_GAP,    /* its local start does not exist that day: first valid instant after */

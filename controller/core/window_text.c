@@ -263,7 +263,7 @@ static enum cas_err take_from(struct reading *reading, struct cas_why *why)
     return CAS_OK;
 }
 
-static bool clock_of(struct cas_slice text, int32_t *ret_min)
+bool window_clock(struct cas_slice text, int32_t *ret_min)
 {
     int64_t hour = 0, minute = 0;
     const char *colon = text.size == 0 ? NULL : memchr(text.data, ':', text.size);
@@ -289,7 +289,8 @@ static enum cas_err take_clock(struct reading *reading, struct cas_why *why)
         end = (struct cas_slice){dash + 1, word.size - start.size - 1};
     }
     int32_t end_min = 0;
-    if (!clock_of(start, &reading->rule.start_min) || (dash != NULL && !clock_of(end, &end_min)))
+    if (!window_clock(start, &reading->rule.start_min) ||
+        (dash != NULL && !window_clock(end, &end_min)))
         return refuse(reading, word, CAS_ERR_FORMAT, wanted, why);
     reading->at++;
     if (dash == NULL)

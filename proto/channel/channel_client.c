@@ -103,16 +103,16 @@ enum cas_err channel_client_open(const struct channel_dial *dial,
                                  struct channel_client **ret_client,
                                  struct cas_why *why)
 {
-    if (!is_endpoint(dial->endpoint))
-        return channel_endpoint_check(dial->endpoint, why);
+    enum cas_err err = channel_endpoint_check(dial->endpoint, why);
+    if (err != CAS_OK)
+        return err;
     CAS_AUTO(channel_client) client = calloc(1, sizeof *client);
     if (client == NULL)
         return cas_fail(why, CAS_ERR_NOMEM, "no memory for the channel");
     client->server = dial->server;
     client->redial_ms = dial->redial_ms > 0 ? dial->redial_ms : CLIENT_REDIAL_MS;
     client->state = CHANNEL_CONNECTING;
-    enum cas_err err =
-        cas_slice_copy(cas_slice_of(dial->endpoint), client->endpoint, sizeof client->endpoint);
+    err = cas_slice_copy(cas_slice_of(dial->endpoint), client->endpoint, sizeof client->endpoint);
     if (err != CAS_OK)
         return cas_fail(why,
                         CAS_ERR_CONFIG,
