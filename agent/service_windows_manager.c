@@ -408,8 +408,9 @@ static void state_tell(const SERVICE_STATUS_PROCESS *status, service_tell *tell,
     tell(context, line);
 }
 
-/* The manager starts one service at a time and refuses the others meanwhile (ERROR_SERVICE_DATABASE_LOCKED); a package
- * laid on a busy server must not end with a stopped service. */
+/* The manager starts one service at a time and refuses the others meanwhile
+ * (ERROR_SERVICE_DATABASE_LOCKED); a package laid on a busy server must not end with a stopped
+ * service. */
 static enum cas_err start_ask(SC_HANDLE service, int64_t wait_ms, struct cas_why *why)
 {
     ULONGLONG begin_ms = GetTickCount64();

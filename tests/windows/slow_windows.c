@@ -1,5 +1,5 @@
-/* slow.exe SECONDS: a service that takes long to start: it says nothing to the service manager, which
- * starts no other one until it loses patience. */
+/* slow.exe SECONDS: a service that takes long to start: it says nothing to the service manager,
+ * which starts no other one until it loses patience. */
 #include <stdlib.h>
 #include <windows.h>
 
