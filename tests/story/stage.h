@@ -5,15 +5,16 @@
 #include <setjmp.h>
 
 #define STORY_HARNESSLESS
+#include "tests/story/check_effects.h"
+#include "tests/story/stage_mark.h"
 #include "tests/story/story.h"
 
 enum {
     STAGE_LINES = 6000,
     STAGE_COMMANDS = 512,
-    STAGE_CLAIMS = 32,
     STAGE_ROLLOUTS = 64,
     STAGE_PIDS = 64,
-    STAGE_ROUTES = 4096,
+    STAGE_STEPS = STAGE_ROLLOUTS * STORY_SERVERS,
     STAGE_TORN_MS = 30000,   /* a cut connection is given up: the socket's own heartbeat */
     STAGE_REDIAL_MS = 1000,  /* a connection that is gone is tried again */
     STAGE_REFUSED_MS = 60000 /* the slow timer after a refused handshake */
@@ -40,16 +41,6 @@ struct stage_frame {
     size_t size;
 };
 
-struct stage_claim {
-    uint8_t cmd_id[CAS_ID_BYTES];
-    uint8_t nonce[CAS_ID_BYTES];
-    int64_t at_ms, wall_ms;
-};
-struct stage_out { /* an act took it out, no good probe since */
-    bool is_out;
-    int64_t since_ms;
-};
-
 struct stage_server;
 struct stage_host { /* what the agent sees: the model, with places to die in */
     struct host host;
@@ -66,7 +57,7 @@ struct stage_server {
     struct host *model;
     struct stage_host host;
     struct agent *agent; /* NULL: its process is dead */
-    char ledger_path[512], outbox_path[512];
+    char disk[512], ledger_path[544], outbox_path[544];
     uint32_t server_id; /* the controller's; 0 not approved */
     bool is_revoked;
 
@@ -88,40 +79,23 @@ struct stage_server {
     enum pool_health seen_health; /* by its last look, as the host answered */
     bool seen_in_service;
     int64_t tick_sent_ms; /* of the last TICK that reached it */
-    int64_t echo_ms;      /* newest heartbeat the controller has taken in */
-    int64_t cover_ms;     /* by heartbeats delivered it counts as in service until here */
     size_t frames_down;
+    uint64_t order_up, order_down; /* newest frame delivered */
 
     size_t effect_n; /* harvested */
-    struct stage_out out;
     uint32_t pid[STAGE_PIDS]; /* in order of appearance: w1, w2 ... */
     size_t pid_n;
-    size_t recycle_n;
-    struct stage_claim claim[STAGE_CLAIMS];
-    size_t claim_n;
-    uint8_t grant_cmd[CAS_ID_BYTES]; /* the GRANT that reached it last */
-    uint8_t grant_nonce[CAS_ID_BYTES];
-    int64_t grant_until_ms;
-    int64_t changed_ms; /* when its worker changed last, ordered or not */
-    int64_t acted_ms;   /* by an order */
-    int64_t in_ms;      /* last good probe after an act */
+    int64_t stopped_until_ms; /* true time; its process is stopped, as by SIGSTOP; 0 not */
 };
 
 struct stage_command {
     uint8_t cmd_id[CAS_ID_BYTES];
     size_t server;
-    uint64_t seq;
-    bool is_reserved, is_granted, is_cancelled;
-    int64_t reserved_ms, first_effect_ms;
-    size_t recycle_n;
+    bool is_reserved, is_granted;
 };
 struct stage_rollout {
     uint64_t seq;
-    uint32_t floor_pct;
-    int64_t start_ms, until_ms;
-    enum verb verb;
     bool is_stopped;
-    uint32_t retry_n[STORY_SERVERS], recycle_n[STORY_SERVERS];
 };
 struct stage_acked {
     uint32_t server_id;
@@ -155,14 +129,15 @@ struct story {
     struct controller *controller;
     struct stage_clock controller_clock;
     struct keys *command_keys;
-    int64_t controller_due_ms, controller_restart_ms;
+    int64_t controller_due_ms, controller_restart_ms, controller_stopped_until_ms;
     uint64_t commits_before; /* of earlier runs */
     uint64_t dies_after;     /* commit, over all runs; 0 none */
     int64_t dies_restart_ms;
     bool is_controller_dying, is_disk_full;
 
-    struct keys_public operator_key;
+    struct keys_public operator_key, viewer_key;
     uint64_t ask_id;
+    uint64_t run_seq; /* being run, and the checker not told yet; 0 none */
     int answer_exit;
     bool has_answer;
     char *document;
@@ -178,6 +153,11 @@ struct story {
     struct stage_acked acked[4 * STORY_SERVERS];
     size_t acked_n;
     bool has_clock_fault, has_restore, is_usurped;
+    struct check *check;
+    struct stage_marks marks;
+    uint8_t edge[STAGE_STEPS]; /* state of each step when it was looked at last */
+    bool has_noted;
+    uint64_t trace;
     char broken[512];
 };
 
@@ -198,6 +178,8 @@ void stage_operator_frame(struct story *s, struct cas_slice bytes);
 
 /* stage_ask.c: who is admitted, as the operators have said. */
 void stage_admissions(struct story *s);
+/* The checker is told of this rollout as it was run. */
+void stage_run_check(struct story *s, uint64_t seq);
 
 /* stage_net.c */
 void stage_send_up(struct stage_server *server, struct cas_slice bytes);

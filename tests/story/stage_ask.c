@@ -60,10 +60,47 @@ void stage_admissions(struct story *s)
         const struct inventory_server *known =
             inventory_by_id(controller_inventory(s->controller), server->server_id);
         server->is_revoked = known != NULL && known->admission == ADMISSION_REVOKED;
+        check_revoked(s->check, i, server->is_revoked);
     }
 }
 
-static int ask(struct story *s, const char *verb, const struct question *question)
+static uint64_t seq_of(struct cas_slice text)
+{
+    int64_t seq = 0;
+    if (text.size > 2 && text.data[0] == 'r' && text.data[1] == '-')
+        text = (struct cas_slice){text.data + 2, text.size - 2};
+    return cas_parse_i64(text, 1, INT64_MAX, &seq, NULL) == CAS_OK ? (uint64_t)seq : 0;
+}
+
+/* What an operator was answered. Without an answer it may have been done. */
+static void word_check(struct story *s, const char *verb, const struct question *question, int code)
+{
+    uint64_t seq = 0;
+    const struct stage_server *target = NULL;
+    bool is_done = code == 0, is_maybe = code <= 0;
+    for (size_t i = 0; i < question->n; i++) {
+        const struct record_argument *argument = &question->argument[i];
+        if (cas_slice_is(argument->key, "id"))
+            seq = seq_of(argument->value);
+        for (size_t k = 0; k < s->server_n && cas_slice_is(argument->key, "target"); k++) {
+            if (cas_slice_is(argument->value, s->server[k]->name))
+                target = s->server[k];
+        }
+    }
+    if (seq == 0)
+        return;
+    if (is_done && (strcmp(verb, "recycle.pause") == 0 || strcmp(verb, "recycle.end") == 0))
+        check_stopped(s->check, seq, true, s->now_ms);
+    if (is_maybe && (strcmp(verb, "recycle.resume") == 0 || strcmp(verb, "recycle.retry") == 0))
+        check_stopped(s->check, seq, false, s->now_ms);
+    if (is_maybe && strcmp(verb, "recycle.retry") == 0 && target != NULL)
+        check_retried(s->check, seq, target->index);
+}
+
+static int ask_as(struct story *s,
+                  const struct keys_public *key,
+                  const char *verb,
+                  const struct question *question)
 {
     static uint8_t frame[WIRE_FRAME_BYTES];
     size_t size = 0;
@@ -79,16 +116,23 @@ static int ask(struct story *s, const char *verb, const struct question *questio
     s->error[0] = '\0';
     if (s->document != NULL)
         s->document[0] = '\0';
-    if (s->controller == NULL)
+    if (s->controller == NULL || s->controller_stopped_until_ms > s->now_ms)
         return -1;
     struct channel_frame in = {.route = {CHANNEL_OPERATORS, 1},
-                               .key = s->operator_key,
+                               .key = *key,
                                .bytes = {(const char *)frame, size}};
     stage_controller_frame(s, &in);
     for (int i = 0; i < 50 && !s->has_answer && s->controller != NULL; i++)
         story_pass(s, 20);
     stage_admissions(s);
     return s->has_answer ? s->answer_exit : -1;
+}
+
+static int ask(struct story *s, const char *verb, const struct question *question)
+{
+    int code = ask_as(s, &s->operator_key, verb, question);
+    word_check(s, verb, question, code);
+    return code;
 }
 
 int story_ask(struct story *s, const char *verb, ...)
@@ -101,6 +145,20 @@ int story_ask(struct story *s, const char *verb, ...)
         argument_add(s, &question, text);
     va_end(list);
     return ask(s, verb, &question);
+}
+
+int story_intrude(struct story *s, const char *verb, ...)
+{
+    struct question question = {.n = 0};
+    va_list list;
+    va_start(list, verb);
+    for (const char *text = va_arg(list, const char *); text != NULL;
+         text = va_arg(list, const char *))
+        argument_add(s, &question, text);
+    va_end(list);
+    int code = ask_as(s, &s->viewer_key, verb, &question);
+    check_intruded(s->check, "vera", verb, code);
+    return code;
 }
 
 const char *story_document(const struct story *s)
@@ -126,6 +184,28 @@ static uint64_t planned_seq(const struct story *s)
     return cas_parse_i64(digits, 1, INT64_MAX, &seq, NULL) == CAS_OK ? (uint64_t)seq : 0;
 }
 
+/* As it was read and run: what is committed, before the first OFFER of it, answered or not. */
+void stage_run_check(struct story *s, uint64_t seq)
+{
+    const struct rollout *run = s->controller == NULL ? NULL : story_rollout(s, seq);
+    if (run == NULL)
+        return;
+    struct check_plan plan = {.seq = seq,
+                              .verb = (enum verb)run->body.verb,
+                              .floor_pct = (uint32_t)run->body.floor_pct,
+                              .start_ms = run->body.start_ms,
+                              .until_ms = run->body.until_ms,
+                              .gap_ms = (int64_t)run->body.gap_ms};
+    for (size_t i = 0; i < run->step_n && plan.step_n < CHECK_SERVERS; i++) {
+        for (size_t k = 0; k < s->server_n; k++) {
+            if (s->server[k]->server_id == run->step[i].server_id)
+                plan.step[plan.step_n] = (struct check_step){.server = k, .wave = run->step[i].wave};
+        }
+        plan.step_n++;
+    }
+    check_run(s->check, &plan);
+}
+
 uint64_t story_recycle(struct story *s, const char *target, ...)
 {
     char text[512], id[64];
@@ -143,5 +223,12 @@ uint64_t story_recycle(struct story *s, const char *target, ...)
         return 0;
     uint64_t seq = planned_seq(s);
     (void)snprintf(id, sizeof id, "id=r-%04llu", (unsigned long long)seq);
-    return seq > 0 && story_ask(s, "recycle.run", id, "reason=story", NULL) == 0 ? seq : 0;
+    if (seq == 0)
+        return 0;
+    s->run_seq = seq;
+    int code = story_ask(s, "recycle.run", id, "reason=story", NULL);
+    if (code <= 0 && s->run_seq != 0)
+        stage_run_check(s, seq); /* it has not begun: nothing was noted */
+    s->run_seq = 0;
+    return code == 0 ? seq : 0;
 }

@@ -9,6 +9,8 @@
 
 static void line_put(struct story *s, bool is_main, const char *text)
 {
+    stage_trace_number(s, (uint64_t)s->now_ms);
+    stage_trace(s, text, strlen(text));
     if (s->line_n == STAGE_LINES)
         return;
     struct stage_line *line = &s->line[s->line_n++];
@@ -173,21 +175,6 @@ static const struct {
     [NOTE_HELD] = {"hold", false},
 };
 
-/* I13: proved means seen by the server itself: another worker since the order, and a good probe
- * after that. */
-static void closed_check(struct story *s, struct stage_server *server, const uint8_t *cmd_id)
-{
-    const struct stage_command *command = command_find(s, cmd_id);
-    const struct stage_rollout *rollout =
-        command == NULL ? NULL : stage_rollout_of(s, command->seq);
-    if (rollout == NULL || rollout->verb != VERB_recycle)
-        return;
-    if (server->changed_ms < command->reserved_ms)
-        stage_break(s, "I13 %s is told as proved and has its old worker", server->name);
-    else if (server->out.is_out || server->in_ms < server->acted_ms)
-        stage_break(s, "I13 %s is told as proved and was never healthy since", server->name);
-}
-
 static void rollout_noted(struct story *s, const struct rollout_action *note)
 {
     struct stage_rollout *rollout = stage_rollout_of(s, note->seq);
@@ -223,14 +210,8 @@ step_noted(struct story *s, struct stage_server *server, const struct rollout_ac
 {
     struct stage_rollout *rollout = stage_rollout_of(s, note->seq);
     struct stage_command *command = command_of(s, server->index, note->cmd_id);
-    command->seq = note->seq;
-    if (note->note == NOTE_RETRIED)
-        rollout->retry_n[server->index]++;
-    if (note->note == NOTE_RESERVED) {
-        if (!command->is_reserved) /* a restored database may reserve it once more */
-            command->reserved_ms = s->now_ms;
+    if (note->note == NOTE_RESERVED)
         command->is_reserved = true;
-    }
     if (note->note == NOTE_GRANTED) {
         command->is_granted = true;
         if (rollout->is_stopped)
@@ -239,10 +220,8 @@ step_noted(struct story *s, struct stage_server *server, const struct rollout_ac
                         server->name,
                         (unsigned long long)note->seq);
     }
-    if (note->note == NOTE_CANCELLED)
-        command->is_cancelled = true;
     if (note->note == NOTE_CLOSED)
-        closed_check(s, server, note->cmd_id);
+        check_proved(s->check, server->index, note->cmd_id);
 }
 
 void stage_noted(void *context,
@@ -254,7 +233,13 @@ void stage_noted(void *context,
     struct stage_server *server = server_name[0] == '\0' ? NULL : stage_find(s, server_name);
     char words[200], id[24];
     (void)now;
+    if (s->run_seq == note->seq) {
+        s->run_seq = 0;
+        stage_run_check(s, note->seq);
+    }
     rollout_noted(s, note);
+    stage_mark_reason(s, note->reason);
+    s->has_noted = true;
     if (server != NULL)
         step_noted(s, server, note);
     words_tell(server, note->words, words, sizeof words);
@@ -283,45 +268,27 @@ static struct cas_arena *decode(struct cas_slice bytes, struct message *ret_mess
     return arena;
 }
 
-static void claim_saw(struct stage_server *server, const struct message_claim *claim)
-{
-    for (size_t i = 0; i < server->claim_n; i++) {
-        if (memcmp(server->claim[i].nonce, claim->nonce, CAS_ID_BYTES) == 0)
-            return;
-    }
-    struct stage_claim *kept = &server->claim[server->claim_n % STAGE_CLAIMS];
-    if (server->claim_n < STAGE_CLAIMS)
-        server->claim_n++;
-    *kept = (struct stage_claim){
-        .at_ms = server->story->now_ms,
-        .wall_ms = stage_now(server->story, &server->clock).wall_ms,
-    };
-    memcpy(kept->cmd_id, claim->cmd_id, CAS_ID_BYTES);
-    memcpy(kept->nonce, claim->nonce, CAS_ID_BYTES);
-}
-
 void stage_saw_up(struct stage_server *server, struct cas_slice bytes)
 {
     struct message message;
-    if (stage_type(bytes) != MESSAGE_claim)
+    enum message_type type = stage_type(bytes);
+    if (type != MESSAGE_claim && type != MESSAGE_revoked && type != MESSAGE_nack)
         return;
     struct cas_arena *arena = decode(bytes, &message);
-    claim_saw(server, &message.as.claim);
+    struct check *check = server->story->check;
+    if (type == MESSAGE_nack) {
+        stage_mark_nack(server->story, (enum nack_reason)message.as.nack.reason);
+    } else if (type == MESSAGE_revoked) {
+        check_gave_back(check, server->index, message.as.revoked.cmd_id);
+    } else {
+        struct check_nonce nonce = {.server = server->index,
+                                    .at_ms = server->story->now_ms,
+                                    .wall_ms = stage_now(server->story, &server->clock).wall_ms};
+        memcpy(nonce.cmd_id, message.as.claim.cmd_id, CAS_ID_BYTES);
+        memcpy(nonce.nonce, message.as.claim.nonce, CAS_ID_BYTES);
+        check_claimed(check, &nonce);
+    }
     cas_arena_free(arena);
-}
-
-static void plan_saw(struct story *s, const struct message_plan *plan)
-{
-    CAS_AUTO(cas_arena) arena = NULL;
-    struct record_plan_body body;
-    struct cas_why why = {.text = ""};
-    stage_need(cas_arena_open(WIRE_ARENA_BYTES, &arena), &why, "plan");
-    stage_need(record_decode(RECORD_plan_body, plan->bytes, arena, &body, &why), &why, "plan");
-    struct stage_rollout *rollout = stage_rollout_of(s, body.rollout_seq);
-    rollout->floor_pct = (uint32_t)body.floor_pct;
-    rollout->start_ms = body.start_ms;
-    rollout->until_ms = body.until_ms;
-    rollout->verb = (enum verb)body.verb;
 }
 
 static void ack_saw(struct stage_server *server, const struct message_ack *ack)
@@ -361,15 +328,12 @@ void stage_saw_down(struct stage_server *server, struct cas_slice bytes)
     enum message_type type = stage_type(bytes);
     if (server->is_revoked || server->server_id == 0)
         stage_break(s, "I7 %s is not approved and is sent %s", server->name, message_name(type));
-    if (type != MESSAGE_offer && type != MESSAGE_grant && type != MESSAGE_plan &&
-        type != MESSAGE_ack)
+    if (type != MESSAGE_offer && type != MESSAGE_grant && type != MESSAGE_ack)
         return;
     struct cas_arena *arena = decode(bytes, &message);
     const struct stage_command *command = NULL;
     struct record_order order;
-    if (type == MESSAGE_plan) {
-        plan_saw(s, &message.as.plan);
-    } else if (type == MESSAGE_ack) {
+    if (type == MESSAGE_ack) {
         ack_saw(server, &message.as.ack);
     } else if (type == MESSAGE_offer) {
         command = command_find(s, message.as.offer.cmd_id);
@@ -392,126 +356,31 @@ void stage_saw_delivered(struct stage_server *server, struct cas_slice bytes)
         return;
     struct cas_arena *arena = decode(bytes, &message);
     order_of(&message.as.grant, &order);
-    memcpy(server->grant_cmd, order.cmd_id, CAS_ID_BYTES);
-    memcpy(server->grant_nonce, order.nonce, CAS_ID_BYTES);
-    server->grant_until_ms = order.not_after_wall_ms;
+    check_granted(server->story->check, server->index, order.cmd_id, order.nonce);
     cas_arena_free(arena);
 }
 
-/* Until when the controller may count on this server, by what has reached it: a good heartbeat is
- * worth FRESH_MS from the TICK it answers, a bad one ends that. */
 void stage_saw_heartbeat(struct stage_server *server, const struct stage_frame *frame)
 {
-    if (frame->echo_ms == 0 || frame->echo_ms < server->echo_ms || server->is_revoked)
-        return;
-    server->echo_ms = frame->echo_ms;
-    int64_t until_ms = frame->is_good ? frame->echo_ms + FRESH_MS : server->story->now_ms;
-    if (frame->is_good ? until_ms > server->cover_ms : until_ms < server->cover_ms)
-        server->cover_ms = until_ms;
+    check_heard(server->story->check,
+                server->index,
+                frame->echo_ms,
+                frame->is_good,
+                server->story->now_ms);
 }
 
 /* ---- what the servers really did ---- */
 
-/* I1, I2: with this one, no more are out of its group than the plan allows. Out: since an act
- * without a good probe after it, or known bad for longer than a GRANT can be on its way. */
-static void budget_check(struct stage_server *server, const struct stage_command *command)
-{
-    struct story *s = server->story;
-    const struct stage_rollout *rollout = stage_rollout_of(s, command->seq);
-    int64_t known_ms = s->now_ms - (FRESH_MS + GRANT_LIFE_MS + 1000);
-    uint32_t member_n = 0, acted_n = 0, bad_n = 0;
-    for (size_t i = 0; i < s->server_n; i++) {
-        const struct stage_server *other = s->server[i];
-        if (strcmp(other->site, server->site) != 0 || other->server_id == 0 || other->is_revoked)
-            continue;
-        member_n++;
-        if (other == server)
-            continue;
-        acted_n += other->out.is_out ? 1 : 0;
-        bad_n += other->out.is_out || other->cover_ms < known_ms ? 1 : 0;
-    }
-    uint32_t most = rollout_may_be_out(member_n, rollout->floor_pct);
-    if (acted_n + 1 > most)
-        stage_break(s,
-                    "I1 %s acts while %u of %u of its group are out, %u may be",
-                    server->name,
-                    acted_n,
-                    member_n,
-                    most);
-    else if (bad_n + 1 > most)
-        stage_break(s,
-                    "I2 %s acts while %u of %u of its group are out or silent, %u may be",
-                    server->name,
-                    bad_n,
-                    member_n,
-                    most);
-}
-
-/* I4: soon after the nonce on both clocks, inside the window, never after it was taken back. */
-static void fresh_check(struct stage_server *server, const struct stage_command *command)
-{
-    struct story *s = server->story;
-    int64_t wall_ms = stage_now(s, &server->clock).wall_ms;
-    const struct stage_claim *claim = NULL;
-    for (size_t i = 0; i < server->claim_n; i++) {
-        if (memcmp(server->claim[i].nonce, server->grant_nonce, CAS_ID_BYTES) == 0 &&
-            memcmp(server->claim[i].cmd_id, command->cmd_id, CAS_ID_BYTES) == 0)
-            claim = &server->claim[i];
-    }
-    if (claim == NULL || memcmp(server->grant_cmd, command->cmd_id, CAS_ID_BYTES) != 0)
-        stage_break(s, "I4 %s acts without a grant for a nonce of its own", server->name);
-    else if (s->now_ms - claim->at_ms > GRANT_LIFE_MS || wall_ms - claim->wall_ms > GRANT_LIFE_MS)
-        stage_break(s,
-                    "I4 %s acts %lld ms after its nonce",
-                    server->name,
-                    (long long)(s->now_ms - claim->at_ms));
-    const struct stage_rollout *rollout = stage_rollout_of(s, command->seq);
-    if (wall_ms > rollout->until_ms + GRANT_LIFE_MS || wall_ms < rollout->start_ms - CLOCK_SKEW_MS)
-        stage_break(s, "I4 %s acts outside its window", server->name);
-    if (command->is_cancelled)
-        stage_break(s, "I4 %s acts on what it had revoked", server->name);
-    if (server->is_revoked)
-        stage_break(s, "I7 %s acts and is revoked", server->name);
-}
-
-/* I3: once a command; once a server and rollout, but for an operator's retry. */
-static void once_check(struct stage_server *server, struct stage_command *command)
-{
-    struct story *s = server->story;
-    struct stage_rollout *rollout = stage_rollout_of(s, command->seq);
-    command->recycle_n++;
-    rollout->recycle_n[server->index]++;
-    if (command->recycle_n > 1)
-        stage_break(s, "I3 %s is recycled twice by one command", server->name);
-    else if (rollout->recycle_n[server->index] > 1 + rollout->retry_n[server->index])
-        stage_break(s, "I3 %s is recycled once more, and nobody retried it", server->name);
-}
-
 static void effect_take(struct stage_server *server, const struct host_sim_effect *effect)
 {
     struct story *s = server->story;
-    bool is_act = effect->kind == HOST_SIM_RECYCLE || effect->kind == HOST_SIM_DRAIN;
-    struct stage_command *command = is_act ? command_find(s, effect->cmd_id) : NULL;
     size_t before = worker_of(server, effect->pid_before);
     size_t after = worker_of(server, effect->pid_after);
-    if (is_act && command == NULL) {
-        stage_break(s, "I15 %s acts on what nobody ordered", server->name);
-        return;
-    }
-    if (is_act && command->first_effect_ms == 0) {
-        command->first_effect_ms = s->now_ms;
-        fresh_check(server, command);
-        budget_check(server, command);
-    }
-    if (effect->kind == HOST_SIM_RECYCLE) {
-        server->recycle_n++;
-        once_check(server, command);
-    }
-    if (effect->pid_after != effect->pid_before) {
-        server->changed_ms = s->now_ms;
-        if (effect->kind == HOST_SIM_RECYCLE)
-            server->acted_ms = s->now_ms;
-    }
+    struct check_time time = {.at_ms = s->now_ms,
+                              .wall_ms = stage_now(s, &server->clock).wall_ms};
+    stage_trace(s, effect->outcome, strlen(effect->outcome));
+    stage_trace_number(s, (uint64_t)effect->kind << 32 | effect->pid_after);
+    check_effect(s->check, server->index, effect, &time);
     if (effect->kind == HOST_SIM_RECYCLE || effect->kind == HOST_SIM_SELF)
         stage_line_add(s,
                        effect->kind == HOST_SIM_RECYCLE,
@@ -528,12 +397,6 @@ static void effect_take(struct stage_server *server, const struct host_sim_effec
                        "%s %s",
                        effect->kind == HOST_SIM_DRAIN ? "drain" : "undrain",
                        server->name);
-    if (effect->kind == HOST_SIM_OUT)
-        server->out = (struct stage_out){.is_out = true, .since_ms = s->now_ms};
-    if (effect->kind == HOST_SIM_IN) {
-        server->out.is_out = false;
-        server->in_ms = s->now_ms;
-    }
 }
 
 void stage_effects(struct stage_server *server)

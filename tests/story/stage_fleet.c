@@ -6,6 +6,7 @@
 #include "proto/base/file.h"
 #include "proto/base/log.h"
 #include "tests/story/stage.h"
+#include "tests/story/stage_disk.h"
 
 enum {
     BOOT_MS = 3 * 3600 * 1000, /* how long machines have been up when a story begins */
@@ -177,6 +178,7 @@ void stage_agent_end(struct stage_server *server)
 {
     agent_free(server->agent);
     server->agent = NULL;
+    server->stopped_until_ms = 0;
     server->is_dying = false;
     host_sim_revive(server->model);
     stage_net_lost(server);
@@ -218,7 +220,7 @@ static void agent_begin(struct stage_server *server)
 
 static void after_call(struct stage_server *server)
 {
-    if (server->is_dying)
+    if (server->is_dying || host_sim_is_dead(server->model))
         ends_by_fault(server);
     else
         stage_effects(server);
@@ -293,6 +295,7 @@ static void controller_end(struct story *s)
     s->commits_before += controller_counts_of(s->controller).commits;
     controller_free(s->controller);
     s->controller = NULL;
+    s->controller_stopped_until_ms = 0;
     s->is_controller_dying = false;
     for (size_t i = 0; i < s->server_n; i++) {
         if (s->server[i]->is_up)
@@ -326,6 +329,8 @@ void stage_controller_frame(struct story *s, const struct channel_frame *frame)
 
 static void controller_step(struct story *s)
 {
+    if (s->controller_stopped_until_ms <= s->now_ms)
+        s->controller_stopped_until_ms = 0;
     struct cas_why why = {.text = ""};
     enum cas_err err = controller_tick(s->controller, stage_now(s, &s->controller_clock), &why);
     if (err == CAS_ERR_FENCED && s->is_usurped) {
@@ -345,17 +350,29 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* A process that is stopped does nothing, and goes on where it was. */
+static int64_t agent_due(const struct stage_server *server)
+{
+    return server->due_ms > server->stopped_until_ms ? server->due_ms : server->stopped_until_ms;
+}
+
+static int64_t controller_due(const struct story *s)
+{
+    return s->controller_due_ms > s->controller_stopped_until_ms ? s->controller_due_ms
+                                                                 : s->controller_stopped_until_ms;
+}
+
 static int64_t next_due(const struct story *s)
 {
     int64_t due_ms = stage_net_due(s);
     if (s->controller != NULL)
-        due_ms = least(due_ms, s->controller_due_ms);
+        due_ms = least(due_ms, controller_due(s));
     else if (s->controller_restart_ms > 0)
         due_ms = least(due_ms, s->controller_restart_ms);
     for (size_t i = 0; i < s->server_n; i++) {
         const struct stage_server *server = s->server[i];
         if (server->agent != NULL)
-            due_ms = least(due_ms, server->due_ms);
+            due_ms = least(due_ms, agent_due(server));
         else if (server->restart_ms > 0)
             due_ms = least(due_ms, server->restart_ms);
     }
@@ -372,11 +389,12 @@ static void pass_instant(struct story *s)
         struct stage_server *server = s->server[i];
         if (server->agent == NULL && server->restart_ms > 0 && s->now_ms >= server->restart_ms)
             agent_begin(server);
-        if (server->agent != NULL && s->now_ms >= server->due_ms)
+        if (server->agent != NULL && s->now_ms >= agent_due(server))
             agent_step(server);
     }
-    if (s->controller != NULL && s->now_ms >= s->controller_due_ms)
+    if (s->controller != NULL && s->now_ms >= controller_due(s))
         controller_step(s);
+    stage_mark_steps(s);
 }
 
 static void pass_until(struct story *s, int64_t end_ms)
@@ -437,20 +455,27 @@ static int64_t start_of(const char *start)
     return stage_clock_next(&at, start + 4);
 }
 
+static void operator_add(struct story *s, struct cas_text *text, const char *who, struct keys_public *ret)
+{
+    char key[KEYS_TEXT_BYTES];
+    struct keys *keys = keys_from(s, KEYS_CURVE);
+    *ret = keys_public_of(keys);
+    keys_free(keys);
+    keys_text(ret, key);
+    cas_text_add(text, "%s %s\n", who, key);
+}
+
 static void operators_write(struct story *s)
 {
-    char path[512], key[KEYS_TEXT_BYTES], line[160];
-    struct cas_text at = CAS_TEXT(path), text = CAS_TEXT(line);
-    struct keys *keys = keys_from(s, KEYS_CURVE);
-    s->operator_key = keys_public_of(keys);
-    keys_free(keys);
-    keys_text(&s->operator_key, key);
+    char path[512], lines[320];
+    struct cas_text at = CAS_TEXT(path), text = CAS_TEXT(lines);
     cas_text_clear(&at);
     cas_text_clear(&text);
     cas_text_add(&at, "%s/operators", s->settings.folder);
-    cas_text_add(&text, "anna admin %s\n", key);
+    operator_add(s, &text, "anna admin", &s->operator_key);
+    operator_add(s, &text, "vera viewer", &s->viewer_key);
     struct cas_why why = {.text = ""};
-    stage_need(file_write(path, (struct cas_slice){line, text.used}, FILE_PUBLIC, &why),
+    stage_need(file_write(path, (struct cas_slice){lines, text.used}, FILE_PUBLIC, &why),
                &why,
                path);
 }
@@ -471,10 +496,17 @@ static struct cas_now log_now(void *arg)
 }
 static struct story *told; /* whose time the log tells */
 
+static void effects_broken(void *context, const char *words)
+{
+    stage_break(context, "%s", words);
+}
+
 struct story *story_begin(const struct story_settings *settings)
 {
     struct cas_why why = {.text = ""};
     stage_need(keys_start(&why), &why, "keys");
+    stage_disk_on();
+    stage_disk_seed(settings->seed);
     struct story *s = calloc(1, sizeof *s);
     CAS_ASSERT(s != NULL);
     s->settings = *settings;
@@ -490,6 +522,7 @@ struct story *story_begin(const struct story_settings *settings)
     log_set_stage(&(struct log_stage){.now = log_now, .line = line_drop, .arg = &told});
     s->controller_clock.mono_base_ms = s->now_ms - BOOT_MS;
     s->command_keys = keys_from(s, KEYS_SIGN);
+    s->check = check_make(effects_broken, s);
     operators_write(s);
     struct cas_text uri = CAS_TEXT(s->uri);
     cas_text_clear(&uri);
@@ -497,18 +530,6 @@ struct story *story_begin(const struct story_settings *settings)
     stage_need(store_memory_open(s->uri, &s->memory, &why), &why, s->uri);
     controller_begin(s);
     return s;
-}
-
-static void path_remove(const char *path)
-{
-    static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
-    for (size_t i = 0; i < CAS_COUNT(ends); i++) {
-        char whole[600];
-        struct cas_text text = CAS_TEXT(whole);
-        cas_text_clear(&text);
-        cas_text_add(&text, "%s%s", path, ends[i]);
-        (void)remove(whole);
-    }
 }
 
 void story_free(struct story *s)
@@ -521,14 +542,14 @@ void story_free(struct story *s)
         agent_free(server->agent);
         host_free(server->model);
         keys_free(server->keys);
-        path_remove(server->ledger_path);
-        path_remove(server->outbox_path);
+        stage_disk_wipe(server->disk);
         free(server);
     }
     controller_free(s->controller);
     store_memory_free(s->memory);
     keys_free(s->command_keys);
     stage_net_free(s);
+    check_free(s->check);
     free(s->document);
     free(s->line);
     told = NULL;
@@ -545,16 +566,17 @@ static struct stage_server *server_add(struct story *s, const char *site, const 
     server->story = s;
     server->index = s->server_n;
     struct cas_text name_text = CAS_TEXT(server->name), site_text = CAS_TEXT(server->site);
+    struct cas_text disk = CAS_TEXT(server->disk);
     struct cas_text ledger = CAS_TEXT(server->ledger_path), outbox = CAS_TEXT(server->outbox_path);
     unsigned long long number = s->number;
     cas_text_add(&name_text, "%s", name);
     cas_text_add(&site_text, "%s", site);
-    cas_text_add(&ledger, "%s/%llu-%s.ledger", s->settings.folder, number, name);
-    cas_text_add(&outbox, "%s/%llu-%s.outbox", s->settings.folder, number, name);
+    cas_text_add(&disk, "%s/%llu-%s", s->settings.folder, number, name);
+    cas_text_add(&ledger, "%s.ledger", server->disk);
+    cas_text_add(&outbox, "%s.outbox", server->disk);
     server->keys = keys_from(s, KEYS_CURVE);
     server->key = keys_public_of(server->keys);
     server->clock.mono_base_ms = s->now_ms - BOOT_MS - (int64_t)story_throw(s, 100000);
-    server->cover_ms = INT64_MIN;
     struct host_sim_settings model;
     host_sim_settings_init(&model);
     struct cas_text model_name = CAS_TEXT(model.name);
@@ -587,6 +609,7 @@ static void approve(struct story *s, struct stage_server *server)
     stage_need(exit_code == 0 ? CAS_OK : CAS_ERR_BUG, &(struct cas_why){""}, s->error);
     struct inventory *inventory = controller_inventory(s->controller);
     server->server_id = inventory_by_name(inventory, cas_slice_of(server->name))->id;
+    check_approved(s->check, server->index, server->name, server->site, server->server_id);
 }
 
 void story_site(struct story *s, const char *site, const char *names)
@@ -666,6 +689,43 @@ void story_agents_disk(bool is_full)
                       : NULL);
 }
 
+void story_disk(struct story *s, const char *name, bool is_full)
+{
+    stage_disk_fill(stage_find(s, name)->disk, is_full);
+}
+
+void story_power_fails(struct story *s, const char *name, int64_t restart_ms)
+{
+    struct stage_server *server = stage_find(s, name);
+    story_agent_dies(s, name, POINT_NOW, restart_ms);
+    if (server->agent == NULL && stage_disk_cut(server->disk) > 0)
+        stage_line_add(s, false, "the disk of %s loses what was not synced", name);
+}
+
+void story_stops(struct story *s, const char *name, int64_t span_ms)
+{
+    int64_t until_ms = s->now_ms + span_ms;
+    if (name == NULL && s->controller != NULL)
+        s->controller_stopped_until_ms = until_ms;
+    if (name != NULL && stage_find(s, name)->agent != NULL)
+        stage_find(s, name)->stopped_until_ms = until_ms;
+    stage_line_add(s, false, "stopped: %s", name == NULL ? "the controller" : name);
+}
+
+void story_jump_mono(struct story *s, const char *name, int64_t span_ms)
+{
+    CAS_ASSERT(span_ms >= 0);
+    if (name == NULL) {
+        s->controller_clock.mono_base_ms -= span_ms;
+        s->controller_due_ms = s->now_ms;
+        check_slept(s->check);
+    } else {
+        stage_find(s, name)->clock.mono_base_ms -= span_ms;
+        stage_find(s, name)->due_ms = s->now_ms;
+    }
+    stage_line_add(s, false, "%s has slept", name == NULL ? "the controller" : name);
+}
+
 void story_controller_dies(struct story *s, int64_t restart_ms)
 {
     if (s->controller != NULL)
@@ -724,6 +784,7 @@ void story_restore(struct story *s)
     s->has_restore = true;
     for (size_t i = 0; i < s->rollout_n; i++)
         s->rollout[i].is_stopped = false; /* it has lost that as well */
+    check_restored(s->check);
     stage_need(store_memory_back(s->memory, &why), &why, "restore");
 }
 
@@ -764,15 +825,34 @@ const struct rollout_step *story_step(struct story *s, uint64_t seq, const char 
 
 size_t story_recycles(struct story *s, const char *name)
 {
-    return stage_find(s, name)->recycle_n;
+    return check_recycles(s->check, stage_find(s, name)->index);
 }
 
 bool story_is_out(struct story *s, const char *name)
 {
-    return stage_find(s, name)->out.is_out;
+    return check_is_out(s->check, stage_find(s, name)->index);
 }
 
 uint64_t story_seed(const struct story *s)
 {
     return s->settings.seed;
+}
+
+void story_reseed(struct story *s, uint64_t seed)
+{
+    s->settings.seed = seed;
+    s->dice = seed * 0x9e3779b97f4a7c15u + 1;
+    s->trace = 0xcbf29ce484222325u;
+    told = s;
+    stage_disk_seed(seed);
+}
+
+uint64_t story_trace(const struct story *s)
+{
+    return s->trace;
+}
+
+const struct stage_marks *story_marks(const struct story *s)
+{
+    return &s->marks;
 }

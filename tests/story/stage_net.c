@@ -112,17 +112,24 @@ static void send(struct stage_server *server, bool is_up, struct cas_slice bytes
 {
     struct story *s = server->story;
     enum message_type type = stage_type(bytes);
-    if (is_cut(server, is_up) || happens(s, s->net.drop_pm))
+    if (is_cut(server, is_up))
         return;
+    if (happens(s, s->net.drop_pm)) {
+        stage_mark_fault(s, FAULT_drop);
+        return;
+    }
     int64_t delay_ms = s->net.delay_ms;
     if (s->net.spread_ms > 0)
         delay_ms += (int64_t)story_throw(s, (uint64_t)s->net.spread_ms + 1);
     if (happens(s, s->net.twice_pm)) {
         int64_t more_ms = (int64_t)story_throw(s, 30000);
+        stage_mark_fault(s, FAULT_twice);
         push(s, frame_of(server, is_up, bytes, s->now_ms + delay_ms + more_ms));
     }
     if (s->net.late_ms > 0 && happens(s, s->net.late_pm))
         delay_ms += (int64_t)story_throw(s, (uint64_t)s->net.late_ms);
+    if (delay_ms >= 60000)
+        stage_mark_fault(s, FAULT_late);
     if (s->echo_type != MESSAGE_NONE && s->echo_type == type)
         push(s, frame_of(server, is_up, bytes, s->now_ms + delay_ms + s->echo_after_ms));
     struct stage_frame *frame = frame_of(server, is_up, bytes, s->now_ms + delay_ms);
@@ -191,11 +198,40 @@ static void arrive_down(struct stage_server *server, const struct stage_frame *f
     stage_agent_frame(server, bytes);
 }
 
+/* A process that is stopped takes nothing in; it waits in its socket. */
+static bool is_waiting(struct story *s, struct stage_frame *frame)
+{
+    const struct stage_server *server = s->server[frame->server];
+    int64_t until_ms = frame->is_up ? s->controller_stopped_until_ms : server->stopped_until_ms;
+    if (until_ms <= s->now_ms)
+        return false;
+    frame->at_ms = until_ms;
+    push(s, frame);
+    return true;
+}
+
+static void frame_trace(struct story *s, struct stage_server *server, const struct stage_frame *frame)
+{
+    uint64_t *newest = frame->is_up ? &server->order_up : &server->order_down;
+    stage_trace_number(s, (uint64_t)s->now_ms);
+    stage_trace_number(s, (uint64_t)frame->server << 1 | (frame->is_up ? 1 : 0));
+    stage_trace(s, frame->bytes, frame->size);
+    if (frame->order < *newest)
+        stage_mark_fault(s, FAULT_overtake);
+    else
+        *newest = frame->order;
+    if (s->now_ms - frame->sent_ms >= 3600000)
+        stage_mark_fault(s, FAULT_hours);
+}
+
 static void frames_pass(struct story *s)
 {
     while (s->frame_n > 0 && s->frame[0]->at_ms <= s->now_ms) {
         struct stage_frame *frame = pop(s);
         struct stage_server *server = s->server[frame->server];
+        if (is_waiting(s, frame))
+            continue;
+        frame_trace(s, server, frame);
         if (is_cut(server, frame->is_up)) {
             /* lost on the way */
         } else if (frame->is_up) {
@@ -220,7 +256,8 @@ static void dial(struct stage_server *server)
     struct story *s = server->story;
     struct cas_now now = stage_now(s, &s->controller_clock);
     server->dial_ms = s->now_ms + STAGE_REDIAL_MS;
-    if (s->controller == NULL || server->cut != 0)
+    if (s->controller == NULL || server->cut != 0 || s->controller_stopped_until_ms > s->now_ms ||
+        server->stopped_until_ms > s->now_ms)
         return;
     switch (controller_handshake(s->controller, CHANNEL_AGENTS, &server->key, "192.0.2.1", now)) {
     case CHANNEL_ADMIT:
@@ -237,11 +274,16 @@ static void dial(struct stage_server *server)
     }
 }
 
+static bool is_torn(const struct stage_server *server)
+{
+    return server->cut != 0 && server->story->now_ms - server->cut_ms >= STAGE_TORN_MS;
+}
+
 void stage_net_pass(struct story *s)
 {
     for (size_t i = 0; i < s->server_n; i++) {
         struct stage_server *server = s->server[i];
-        if (server->is_up && server->cut != 0 && s->now_ms - server->cut_ms >= STAGE_TORN_MS)
+        if (server->is_up && is_torn(server))
             stage_net_lost(server);
         if (!server->is_up && server->agent != NULL && s->now_ms >= server->dial_ms)
             dial(server);

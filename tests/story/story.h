@@ -57,6 +57,8 @@ uint64_t story_throw(struct story *s, uint64_t below);
 /* Arguments "key=value" or "key", NULL at the end; at and until take "01:00". Returns the exit code
  * of the contract, -1 when there was no answer (no controller). */
 int story_ask(struct story *s, const char *verb, ...) __attribute__((sentinel));
+/* The same by one who may only look: whatever is allowed then breaks a promise. */
+int story_intrude(struct story *s, const char *verb, ...) __attribute__((sentinel));
 const char *story_document(const struct story *s); /* of the last answer; "" none */
 const char *story_error(const struct story *s);
 /* Plans and runs: its number, 0 when it was refused. Target as "LON-CAS01" or "" with selector=...
@@ -107,6 +109,14 @@ void story_jump_wall(struct story *s, const char *server, int64_t span_ms);
 void story_controller_disk(struct story *s, bool is_full);
 void story_agents_disk(bool is_full);
 
+/* The disk of one server takes nothing that grows; its power fails, and with it all that is not
+ * synced; its process, or the controller's (NULL), does nothing for so long; a monotonic clock
+ * jumps ahead. */
+void story_disk(struct story *s, const char *server, bool is_full);
+void story_power_fails(struct story *s, const char *server, int64_t restart_ms);
+void story_stops(struct story *s, const char *server, int64_t span_ms);
+void story_jump_mono(struct story *s, const char *server, int64_t span_ms);
+
 void story_controller_dies(struct story *s, int64_t restart_ms);
 /* After its commit number n from now has reached the disk, and before anything of it is sent. */
 void story_controller_dies_after(struct story *s, uint64_t commit_n, int64_t restart_ms);
@@ -142,6 +152,12 @@ void story_say(struct story *s, const char *fmt, ...) CAS_PRINTF(2, 3);
 bool story_check(struct story *s);
 const char *story_broken(const struct story *s); /* "" */
 uint64_t story_seed(const struct story *s);
+/* All chance from here on comes from this seed: a farm that stands may be used for many. */
+void story_reseed(struct story *s, uint64_t seed);
+/* Of all that has happened: lines, effects, frames. The same for one seed, wherever built. */
+uint64_t story_trace(const struct story *s);
+struct stage_marks;
+const struct stage_marks *story_marks(const struct story *s);
 /* Every open step is resolved or stands with a reason: for the end of stories without faults. */
 bool story_is_settled(struct story *s);
 

@@ -15,6 +15,7 @@ enum {
     SERVERS_MOST = 6,
     CHAOS_MS = 4 * 60 * 1000,
     CALM_MS = 270 * 1000, /* above grace, act, drain and proof together */
+    CALM_STEP_MS = 30 * 1000,
 };
 
 struct chaos {
@@ -249,7 +250,11 @@ static void calm(struct chaos *c)
         story_agent_starts(s, c->name[i]);
         story_jump_wall(s, c->name[i], -c->off_ms[i]);
     }
-    story_pass(s, CALM_MS);
+    for (int64_t end_ms = story_now(s) + CALM_MS; story_now(s) < end_ms;) {
+        story_pass(s, CALM_STEP_MS);
+        if (!story_controller_is_dead(s) && story_is_settled(s))
+            return;
+    }
 }
 
 static struct story *play(const char *folder, uint64_t seed)

@@ -1,0 +1,425 @@
+#include "tests/story/stage_disk.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <sqlite3.h>
+
+enum {
+    FILES = 256,
+    PATH_BYTES = 640,
+    PIECE = 512, /* what a disk writes whole or not at all */
+    GROW = 64 * 1024
+};
+
+struct content {
+    char path[PATH_BYTES]; /* "" free */
+    size_t disk_size;      /* of the path's part that names the disk */
+    uint8_t *now;          /* what the program reads back */
+    uint8_t *safe;         /* what the disk has */
+    size_t now_n, safe_n, cap;
+    size_t from, to; /* written since the last sync */
+    bool is_full;
+};
+struct disk_file {
+    struct sqlite3_file base;
+    struct content *content;
+};
+
+static struct {
+    struct content *file[FILES];
+    size_t file_n;
+    struct sqlite3_vfs vfs;
+    bool is_on;
+    uint64_t dice;
+} disk;
+
+static uint64_t chance(void)
+{
+    disk.dice += 0x9e3779b97f4a7c15u;
+    uint64_t z = disk.dice;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static void chance_fill(uint8_t *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i += 8) {
+        uint64_t z = chance();
+        memcpy(bytes + i, &z, size - i < 8 ? size - i : 8);
+    }
+}
+
+/* ---- files ---- */
+
+static size_t disk_size_of(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot == NULL ? strlen(path) : (size_t)(dot - path);
+}
+
+static struct content *content_at(const char *path)
+{
+    for (size_t i = 0; i < disk.file_n; i++) {
+        if (strcmp(disk.file[i]->path, path) == 0)
+            return disk.file[i];
+    }
+    return NULL;
+}
+
+static bool is_on_disk(const struct content *content, const char *name)
+{
+    return strlen(name) == content->disk_size && memcmp(content->path, name, content->disk_size) == 0;
+}
+
+static struct content *content_make(const char *path)
+{
+    CAS_ASSERT(disk.file_n < FILES && strlen(path) < PATH_BYTES);
+    struct content *content = calloc(1, sizeof *content);
+    CAS_ASSERT(content != NULL);
+    memcpy(content->path, path, strlen(path) + 1);
+    content->disk_size = disk_size_of(path);
+    for (size_t i = 0; i < disk.file_n; i++) {
+        struct content *other = disk.file[i];
+        if (other->disk_size == content->disk_size &&
+            memcmp(other->path, path, content->disk_size) == 0)
+            content->is_full = content->is_full || other->is_full;
+    }
+    disk.file[disk.file_n++] = content;
+    return content;
+}
+
+static void content_free(size_t at)
+{
+    struct content *content = disk.file[at];
+    free(content->now);
+    free(content->safe);
+    free(content);
+    disk.file[at] = disk.file[--disk.file_n];
+}
+
+static void room_make(struct content *content, size_t size)
+{
+    if (size <= content->cap)
+        return;
+    size_t cap = 2 * content->cap > size ? 2 * content->cap : (size + GROW - 1) / GROW * GROW;
+    content->now = realloc(content->now, cap);
+    content->safe = realloc(content->safe, cap);
+    CAS_ASSERT(content->now != NULL && content->safe != NULL);
+    content->cap = cap;
+}
+
+static void written(struct content *content, size_t from, size_t to)
+{
+    if (content->from == content->to) {
+        content->from = from;
+        content->to = to;
+        return;
+    }
+    content->from = from < content->from ? from : content->from;
+    content->to = to > content->to ? to : content->to;
+}
+
+/* ---- what SQLite calls ---- */
+
+static struct content *of(struct sqlite3_file *file)
+{
+    return ((struct disk_file *)file)->content;
+}
+
+static int disk_close(struct sqlite3_file *file)
+{
+    (void)file;
+    return SQLITE_OK;
+}
+
+static int disk_read(struct sqlite3_file *file, void *bytes, int size, sqlite3_int64 at)
+{
+    const struct content *content = of(file);
+    size_t from = (size_t)at, n = (size_t)size;
+    size_t have = from >= content->now_n ? 0 : content->now_n - from;
+    if (have > n)
+        have = n;
+    if (have > 0)
+        memcpy(bytes, content->now + from, have);
+    memset((uint8_t *)bytes + have, 0, n - have);
+    return have == n ? SQLITE_OK : SQLITE_IOERR_SHORT_READ;
+}
+
+static int disk_write(struct sqlite3_file *file, const void *bytes, int size, sqlite3_int64 at)
+{
+    struct content *content = of(file);
+    size_t from = (size_t)at, end = from + (size_t)size;
+    if (content->is_full && end > content->now_n)
+        return SQLITE_FULL;
+    room_make(content, end);
+    if (from > content->now_n)
+        memset(content->now + content->now_n, 0, from - content->now_n);
+    memcpy(content->now + from, bytes, (size_t)size);
+    written(content, from < content->now_n ? from : content->now_n, end);
+    if (end > content->now_n)
+        content->now_n = end;
+    return SQLITE_OK;
+}
+
+static int disk_truncate(struct sqlite3_file *file, sqlite3_int64 size)
+{
+    struct content *content = of(file);
+    if ((size_t)size >= content->now_n)
+        return SQLITE_OK;
+    written(content, (size_t)size, content->now_n);
+    content->now_n = (size_t)size;
+    return SQLITE_OK;
+}
+
+static int disk_sync(struct sqlite3_file *file, int flags)
+{
+    struct content *content = of(file);
+    (void)flags;
+    size_t to = content->to < content->now_n ? content->to : content->now_n;
+    if (to > content->from)
+        memcpy(content->safe + content->from, content->now + content->from, to - content->from);
+    content->from = content->to = 0;
+    content->safe_n = content->now_n;
+    return SQLITE_OK;
+}
+
+static int disk_size(struct sqlite3_file *file, sqlite3_int64 *ret_size)
+{
+    *ret_size = (sqlite3_int64)of(file)->now_n;
+    return SQLITE_OK;
+}
+
+static int disk_lock(struct sqlite3_file *file, int level)
+{
+    (void)file;
+    (void)level;
+    return SQLITE_OK;
+}
+
+static int disk_is_locked(struct sqlite3_file *file, int *ret_is_locked)
+{
+    (void)file;
+    *ret_is_locked = 0;
+    return SQLITE_OK;
+}
+
+static int disk_control(struct sqlite3_file *file, int what, void *argument)
+{
+    (void)file;
+    (void)what;
+    (void)argument;
+    return SQLITE_NOTFOUND;
+}
+
+static int disk_sector(struct sqlite3_file *file)
+{
+    (void)file;
+    return PIECE;
+}
+
+static int disk_traits(struct sqlite3_file *file)
+{
+    (void)file;
+    return 0;
+}
+
+/* No shared index: whoever opens must lock the file for himself, as the agent's journal does. */
+static const struct sqlite3_io_methods methods = {.iVersion = 1,
+                                                  .xClose = disk_close,
+                                                  .xRead = disk_read,
+                                                  .xWrite = disk_write,
+                                                  .xTruncate = disk_truncate,
+                                                  .xSync = disk_sync,
+                                                  .xFileSize = disk_size,
+                                                  .xLock = disk_lock,
+                                                  .xUnlock = disk_lock,
+                                                  .xCheckReservedLock = disk_is_locked,
+                                                  .xFileControl = disk_control,
+                                                  .xSectorSize = disk_sector,
+                                                  .xDeviceCharacteristics = disk_traits};
+
+static int vfs_open(struct sqlite3_vfs *vfs,
+                    const char *path,
+                    struct sqlite3_file *file,
+                    int flags,
+                    int *ret_flags)
+{
+    (void)vfs;
+    struct disk_file *opened = (struct disk_file *)file;
+    memset(opened, 0, sizeof *opened);
+    if (path == NULL)
+        return SQLITE_CANTOPEN; /* nothing here spills to a file without a name */
+    opened->content = content_at(path);
+    if (opened->content == NULL && (flags & SQLITE_OPEN_CREATE) == 0)
+        return SQLITE_CANTOPEN;
+    if (opened->content == NULL)
+        opened->content = content_make(path);
+    opened->base.pMethods = &methods;
+    if (ret_flags != NULL)
+        *ret_flags = flags;
+    return SQLITE_OK;
+}
+
+static int vfs_delete(struct sqlite3_vfs *vfs, const char *path, int is_folder_synced)
+{
+    (void)vfs;
+    (void)is_folder_synced;
+    for (size_t i = 0; i < disk.file_n; i++) {
+        if (strcmp(disk.file[i]->path, path) != 0)
+            continue;
+        content_free(i);
+        return SQLITE_OK;
+    }
+    return SQLITE_IOERR_DELETE_NOENT;
+}
+
+static int vfs_access(struct sqlite3_vfs *vfs, const char *path, int flags, int *ret_is_there)
+{
+    (void)vfs;
+    (void)flags;
+    const struct content *content = content_at(path);
+    *ret_is_there = content != NULL && content->now_n > 0 ? 1 : 0;
+    return SQLITE_OK;
+}
+
+static int vfs_path(struct sqlite3_vfs *vfs, const char *path, int cap, char *ret_path)
+{
+    (void)vfs;
+    size_t size = strlen(path) + 1;
+    if (size > (size_t)cap)
+        return SQLITE_CANTOPEN;
+    memcpy(ret_path, path, size);
+    return SQLITE_OK;
+}
+
+static int vfs_random(struct sqlite3_vfs *vfs, int size, char *ret_bytes)
+{
+    (void)vfs;
+    chance_fill((uint8_t *)ret_bytes, (size_t)size);
+    return size;
+}
+
+static int vfs_sleep(struct sqlite3_vfs *vfs, int micros)
+{
+    (void)vfs;
+    return micros;
+}
+
+static int vfs_time(struct sqlite3_vfs *vfs, double *ret_days)
+{
+    (void)vfs;
+    *ret_days = 2461000.5;
+    return SQLITE_OK;
+}
+
+/* SQLite's own costs a tenth of a story: the agents' reserve is made of it. */
+static void random_blob(struct sqlite3_context *context, int n, struct sqlite3_value **value)
+{
+    (void)n;
+    int size = sqlite3_value_int(value[0]);
+    uint8_t *bytes = sqlite3_malloc(size > 0 ? size : 1);
+    CAS_ASSERT(bytes != NULL && size > 0);
+    memset(bytes, 0xa5, (size_t)size);
+    chance_fill(bytes, (size_t)size < 16 ? (size_t)size : 16);
+    sqlite3_result_blob(context, bytes, size, sqlite3_free);
+}
+
+static int on_connection(struct sqlite3 *db, char **ret_error, const void *routines)
+{
+    (void)ret_error;
+    (void)routines;
+    return sqlite3_create_function(db, "randomblob", 1, SQLITE_UTF8, NULL, random_blob, NULL, NULL);
+}
+
+/* ---- the door ---- */
+
+void stage_disk_on(void)
+{
+    if (disk.is_on)
+        return;
+    disk.is_on = true;
+    disk.vfs = (struct sqlite3_vfs){.iVersion = 1,
+                                    .szOsFile = (int)sizeof(struct disk_file),
+                                    .mxPathname = PATH_BYTES,
+                                    .zName = "stage",
+                                    .xOpen = vfs_open,
+                                    .xDelete = vfs_delete,
+                                    .xAccess = vfs_access,
+                                    .xFullPathname = vfs_path,
+                                    .xRandomness = vfs_random,
+                                    .xSleep = vfs_sleep,
+                                    .xCurrentTime = vfs_time};
+    CAS_ASSERT(sqlite3_initialize() == SQLITE_OK);
+    CAS_ASSERT(sqlite3_vfs_register(&disk.vfs, 1) == SQLITE_OK);
+    CAS_ASSERT(sqlite3_auto_extension((void (*)(void))on_connection) == SQLITE_OK);
+}
+
+void stage_disk_seed(uint64_t seed)
+{
+    disk.dice = seed;
+    sqlite3_randomness(0, NULL);
+}
+
+void stage_disk_fill(const char *name, bool is_full)
+{
+    for (size_t i = 0; i < disk.file_n; i++) {
+        if (is_on_disk(disk.file[i], name))
+            disk.file[i]->is_full = is_full;
+    }
+}
+
+/* Piece by piece the old or the new; where the disk had nothing yet, zeroes. */
+static size_t content_cut(struct content *content)
+{
+    size_t lost = 0;
+    size_t end_n = chance() % 2 == 0 ? content->safe_n : content->now_n;
+    size_t both_n = content->safe_n > content->now_n ? content->safe_n : content->now_n;
+    if (both_n > content->safe_n)
+        memset(content->safe + content->safe_n, 0, both_n - content->safe_n);
+    if (both_n > content->now_n)
+        memset(content->now + content->now_n, 0, both_n - content->now_n);
+    for (size_t at = content->from / PIECE * PIECE; at < content->to && at < both_n; at += PIECE) {
+        size_t size = both_n - at < PIECE ? both_n - at : PIECE;
+        if (chance() % 2 == 0) {
+            memcpy(content->now + at, content->safe + at, size);
+            lost++;
+        }
+    }
+    content->now_n = end_n;
+    if (end_n > 0)
+        memcpy(content->safe, content->now, end_n);
+    content->safe_n = end_n;
+    content->from = content->to = 0;
+    return lost;
+}
+
+size_t stage_disk_cut(const char *name)
+{
+    size_t lost = 0;
+    for (size_t i = 0; i < disk.file_n; i++) {
+        if (is_on_disk(disk.file[i], name) && disk.file[i]->to > disk.file[i]->from)
+            lost += content_cut(disk.file[i]);
+    }
+    return lost;
+}
+
+void stage_disk_wipe(const char *name)
+{
+    size_t i = 0;
+    while (i < disk.file_n) {
+        if (is_on_disk(disk.file[i], name))
+            content_free(i);
+        else
+            i++;
+    }
+}
+
+size_t stage_disk_bytes(void)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < disk.file_n; i++)
+        bytes += disk.file[i]->now_n;
+    return bytes;
+}

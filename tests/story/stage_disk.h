@@ -1,0 +1,26 @@
+/* stage_disk.h - what do the disks of a virtual fleet hold, and what is left when one fails?
+ *
+ * SQLite's files in memory, one disk a server: a path's disk is the path up to its last dot, so
+ * that a ledger, an outbox and their logs share one. What a sync has made sure of is kept beside
+ * what is written, so that the power can fail. All that SQLite draws by chance comes from here as
+ * well: one seed, one course. For the stage alone. */
+#ifndef TESTS_STORY_STAGE_DISK_H
+#define TESTS_STORY_STAGE_DISK_H
+
+#include "proto/base/cas.h"
+
+/* Every database opened from now on that is a plain path. Once a program; more often is harmless. */
+void stage_disk_on(void);
+/* Chance begins anew: SQLite's own, and which unsynced pieces survive a loss of power. */
+void stage_disk_seed(uint64_t seed);
+/* A full disk takes what overwrites, and nothing that grows. */
+void stage_disk_fill(const char *disk, bool is_full);
+/* The power fails: what was not synced survives piece by piece or not at all. None of its files is
+ * open. Returns how many pieces were lost. */
+size_t stage_disk_cut(const char *disk);
+/* All files of the disk are gone. */
+void stage_disk_wipe(const char *disk);
+/* Bytes of all files now, by all disks. */
+size_t stage_disk_bytes(void);
+
+#endif
