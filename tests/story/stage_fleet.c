@@ -68,8 +68,9 @@ static struct keys *keys_from(struct story *s, enum keys_kind kind)
 /* ---- the host: the model, with places to die in ---- */
 
 /* The process ends here: nothing below on the stack owns anything but what agent_free frees. */
-static void die(struct stage_server *server)
+static void die(struct stage_server *server, enum stage_fault fault)
 {
+    stage_mark_fault(server->story, fault);
     server->dies_at = POINT_NONE;
     server->is_dying = true;
     longjmp(server->way_out, 1);
@@ -140,11 +141,11 @@ static enum cas_err host_begin(struct host *host,
 {
     struct stage_server *server = server_of(host);
     if (server->dies_at == POINT_INTENT)
-        die(server);
+        die(server, FAULT_dies_intent);
     enum cas_err err =
         server->model->ops->begin(server->model, now, verb, pool, cmd_id, deadline_ms, why);
     if (server->dies_at == POINT_ACT && verb == VERB_recycle)
-        die(server);
+        die(server, FAULT_dies_act);
     return err;
 }
 
@@ -170,7 +171,7 @@ static void agent_send_up(void *context, struct cas_slice frame)
 {
     struct stage_server *server = context;
     if (server->dies_at == POINT_OUTCOME && stage_type(frame) == MESSAGE_result)
-        die(server);
+        die(server, FAULT_dies_outcome);
     stage_send_up(server, frame);
 }
 
@@ -254,6 +255,7 @@ void stage_agent_frame(struct stage_server *server, struct cas_slice bytes)
 {
     if (server->dies_at == POINT_GRANT && stage_type(bytes) == MESSAGE_grant) {
         server->dies_at = POINT_NONE;
+        stage_mark_fault(server->story, FAULT_dies_grant);
         ends_by_fault(server);
         return;
     }
@@ -285,6 +287,7 @@ static void controller_begin(struct story *s)
     stage_need(controller_open(&settings, now, &s->controller, &why), &why, "controller");
     s->controller_restart_ms = 0;
     s->controller_due_ms = s->now_ms;
+    s->is_usurped = false;
     stage_admissions(s); /* a restored database may have lost a word */
     if (s->is_disk_full)
         store_page_limit(controller_store(s->controller), 1);
@@ -735,7 +738,7 @@ void story_controller_dies(struct story *s, int64_t restart_ms)
 
 void story_controller_dies_after(struct story *s, uint64_t commit_n, int64_t restart_ms)
 {
-    s->dies_after = story_commits(s) + commit_n;
+    s->dies_after = commit_n == 0 ? 0 : story_commits(s) + commit_n;
     s->dies_restart_ms = restart_ms;
 }
 
@@ -743,6 +746,11 @@ void story_controller_starts(struct story *s)
 {
     if (s->controller == NULL)
         controller_begin(s);
+}
+
+bool story_controller_is_stopped(const struct story *s)
+{
+    return s->controller != NULL && s->controller_stopped_until_ms > s->now_ms;
 }
 
 bool story_controller_is_dead(const struct story *s)
@@ -772,7 +780,8 @@ void story_backup(struct story *s)
     struct cas_why why = {.text = ""};
     struct cas_now now = stage_now(s, &s->controller_clock);
     /* A disk that is full keeps nothing of what was gathered: then the backup has nothing of it. */
-    if (s->controller != NULL && controller_flush(s->controller, now, &why) != CAS_OK)
+    if (s->controller != NULL && !story_controller_is_stopped(s) &&
+        controller_flush(s->controller, now, &why) != CAS_OK)
         why.text[0] = '\0';
     stage_need(store_memory_mark(s->memory, &why), &why, "backup");
 }

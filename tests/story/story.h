@@ -118,10 +118,12 @@ void story_stops(struct story *s, const char *server, int64_t span_ms);
 void story_jump_mono(struct story *s, const char *server, int64_t span_ms);
 
 void story_controller_dies(struct story *s, int64_t restart_ms);
-/* After its commit number n from now has reached the disk, and before anything of it is sent. */
+/* After its commit number n from now has reached the disk, and before anything of it is sent; 0:
+ * not any more. */
 void story_controller_dies_after(struct story *s, uint64_t commit_n, int64_t restart_ms);
 void story_controller_starts(struct story *s);
 bool story_controller_is_dead(const struct story *s);
+bool story_controller_is_stopped(const struct story *s);
 uint64_t story_commits(const struct story *s); /* of all its runs */
 /* Another controller leads from now on, and is gone again: this one must find out by itself. */
 void story_usurp(struct story *s);

@@ -1,0 +1,653 @@
+#include "tests/story/sweep_script.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/story/stage_mark.h"
+
+enum {
+    ENDS = 64,
+    LONG_EVERY = 128, /* every so manieth seed lasts beyond two hours, for frames as late as that */
+    TROUBLE_MS = 4 * 60 * 1000,
+    LONG_MS = 130 * 60 * 1000,
+    CALM_MS = 270 * 1000, /* above grace, act, drain and proof together */
+    CALM_STEP_MS = 10 * 1000
+};
+
+/* ---- making ---- */
+
+static uint64_t draw(uint64_t *dice)
+{
+    *dice += 0x9e3779b97f4a7c15u;
+    uint64_t z = *dice;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* Of a hundred: how much of the trouble is of which kind. */
+static const struct {
+    enum script_kind kind;
+    unsigned weight;
+} kinds[] = {
+    {SCRIPT_AGENT_DIES, 22},
+    {SCRIPT_POWER, 5},
+    {SCRIPT_AGENT_STOPS, 5},
+    {SCRIPT_CUT, 13},
+    {SCRIPT_HOLD, 4},
+    {SCRIPT_HOST_FAILS, 8},
+    {SCRIPT_SELF, 3},
+    {SCRIPT_AGENT_DISK, 3},
+    {SCRIPT_CONTROLLER_DIES, 3},
+    {SCRIPT_CONTROLLER_COMMIT, 8},
+    {SCRIPT_CONTROLLER_STOPS, 3},
+    {SCRIPT_CONTROLLER_DISK, 2},
+    {SCRIPT_BACKUP, 3},
+    {SCRIPT_RESTORE, 3},
+    {SCRIPT_USURP, 1},
+    {SCRIPT_RUN, 5},
+    {SCRIPT_OPERATE, 9},
+    {SCRIPT_INTRUDE, 1},
+    {SCRIPT_REVOKE, 1},
+    {SCRIPT_NETWORK, 4},
+    {SCRIPT_WALL, 2},
+    {SCRIPT_MONO, 2},
+};
+
+static enum script_kind kind_of(uint64_t dice)
+{
+    unsigned all = 0;
+    for (size_t i = 0; i < CAS_COUNT(kinds); i++)
+        all += kinds[i].weight;
+    unsigned at = (unsigned)(dice % all);
+    size_t i = 0;
+    while (at >= kinds[i].weight)
+        at -= kinds[i++].weight;
+    return kinds[i].kind;
+}
+
+void script_make(uint64_t seed, struct script *script)
+{
+    uint64_t dice = seed * 0x2545f4914f6cdd1du + 7;
+    bool is_long = seed % LONG_EVERY == LONG_EVERY - 1;
+    memset(script, 0, sizeof *script);
+    script->seed = seed;
+    script->farm = (size_t)(seed % SCRIPT_FARMS);
+    script->is_long = is_long;
+    script->span_ms = is_long ? LONG_MS : TROUBLE_MS;
+    int64_t step_ms = is_long ? 240000 : 14000;
+    static const enum script_kind first[] = {SCRIPT_NETWORK, SCRIPT_RUN};
+    int64_t at_ms = 0;
+    for (size_t i = 0; i < SCRIPT_EVENTS && at_ms < script->span_ms; i++) {
+        struct script_event *event = &script->event[script->event_n++];
+        event->kind = i < CAS_COUNT(first) ? first[i] : kind_of(draw(&dice) >> 8);
+        event->at_ms = at_ms;
+        event->dice = draw(&dice);
+        if (i + 1 >= CAS_COUNT(first))
+            at_ms += (int64_t)(draw(&dice) % (uint64_t)step_ms);
+    }
+}
+
+/* ---- playing ---- */
+
+struct end { /* what lasts, and until when */
+    int64_t at_ms;
+    enum script_kind kind;
+    size_t server;
+};
+struct play {
+    struct story *s;
+    const struct script *script;
+    uint64_t dice; /* of the event at hand */
+    char name[SCRIPT_SERVERS][40];
+    size_t name_n;
+    struct end end[ENDS];
+    size_t end_n;
+    uint64_t rollout[8];
+    size_t rollout_n;
+    bool has_backup, has_revoked, has_usurped;
+    int64_t off_ms[SCRIPT_SERVERS], controller_off_ms;
+};
+
+static uint64_t below(struct play *p, uint64_t most)
+{
+    return (draw(&p->dice) >> 8) % most;
+}
+
+static void mark(struct play *p, enum stage_fault fault)
+{
+    stage_mark_fault(p->s, fault);
+}
+
+static void names_fill(size_t farm, char name[SCRIPT_SERVERS][40], size_t *ret_n)
+{
+    size_t site_n = 1 + farm % 2;
+    *ret_n = 2 + farm / 2;
+    for (size_t i = 0; i < *ret_n; i++)
+        (void)snprintf(name[i], sizeof name[i], "%s-CAS%02zu", i % site_n == 0 ? "LON" : "NYC", i);
+}
+
+static void lasts(struct play *p, enum script_kind kind, size_t server, int64_t span_ms)
+{
+    if (p->end_n < ENDS)
+        p->end[p->end_n++] =
+            (struct end){.at_ms = story_now(p->s) + span_ms, .kind = kind, .server = server};
+}
+
+static void end_now(struct play *p, const struct end *end)
+{
+    switch (end->kind) {
+    case SCRIPT_CUT:
+        story_mend_cable(p->s, p->name[end->server]);
+        story_say(p->s, "the cable of %s is mended", p->name[end->server]);
+        return;
+    case SCRIPT_HOLD:
+        story_release(p->s, p->name[end->server]);
+        return;
+    case SCRIPT_HOST_FAILS:
+        story_fails(p->s, p->name[end->server], "");
+        return;
+    case SCRIPT_AGENT_DISK:
+        story_disk(p->s, p->name[end->server], false);
+        story_say(p->s, "the disk of %s has room", p->name[end->server]);
+        return;
+    case SCRIPT_CONTROLLER_DISK:
+        story_controller_disk(p->s, false);
+        story_say(p->s, "the controller's disk has room");
+        return;
+    case SCRIPT_USURP:
+        story_controller_starts(p->s);
+        return;
+    case SCRIPT_NETWORK:
+    case SCRIPT_RUN:
+    case SCRIPT_OPERATE:
+    case SCRIPT_INTRUDE:
+    case SCRIPT_REVOKE:
+    case SCRIPT_AGENT_DIES:
+    case SCRIPT_POWER:
+    case SCRIPT_AGENT_STOPS:
+    case SCRIPT_SELF:
+    case SCRIPT_CONTROLLER_DIES:
+    case SCRIPT_CONTROLLER_COMMIT:
+    case SCRIPT_CONTROLLER_STOPS:
+    case SCRIPT_BACKUP:
+    case SCRIPT_RESTORE:
+    case SCRIPT_WALL:
+    case SCRIPT_MONO:
+        return;
+    }
+}
+
+static void pass_to(struct play *p, int64_t at_ms)
+{
+    for (;;) {
+        size_t first = p->end_n;
+        for (size_t i = 0; i < p->end_n; i++) {
+            if (p->end[i].at_ms <= at_ms && (first == p->end_n || p->end[i].at_ms < p->end[first].at_ms))
+                first = i;
+        }
+        if (first == p->end_n)
+            break;
+        struct end end = p->end[first];
+        p->end[first] = p->end[--p->end_n];
+        if (end.at_ms > story_now(p->s))
+            story_pass(p->s, end.at_ms - story_now(p->s));
+        end_now(p, &end);
+    }
+    if (at_ms > story_now(p->s))
+        story_pass(p->s, at_ms - story_now(p->s));
+}
+
+static void network(struct play *p)
+{
+    struct story_net net = {.delay_ms = 1 + (int64_t)below(p, 50)};
+    bool is_long = p->script->is_long;
+    if (below(p, 2) == 0)
+        net.spread_ms = (int64_t)below(p, 2000);
+    if (below(p, 2) == 0)
+        net.drop_pm = (unsigned)below(p, 80);
+    if (below(p, 2) == 0)
+        net.twice_pm = (unsigned)below(p, 150);
+    if (below(p, 3) == 0 || is_long) {
+        net.late_pm = (unsigned)below(p, 40);
+        net.late_ms = 1 + (int64_t)below(p, is_long ? 2 * 3600 * 1000 : 300000);
+    }
+    story_net(p->s, &net);
+    story_say(p->s,
+              "network: %lld ms and up to %lld more, of 1000 frames %u lost, %u twice, %u late",
+              (long long)net.delay_ms,
+              (long long)net.spread_ms,
+              net.drop_pm,
+              net.twice_pm,
+              net.late_pm);
+}
+
+/* Targets: all, or every second server, so that rollouts may meet and may not. */
+static void run(struct play *p)
+{
+    static const char *const floors[] = {"floor=30", "floor=50", "floor=60", "floor=75"};
+    static const char *const gaps[] = {"gap=0s", "gap=5s", "gap=20s"};
+    static const char *const settles[] = {"settle=0s", "settle=5s", "settle=20s"};
+    static const char *const at_onces[] = {"at-once=1", "at-once=2", "at-once=3"};
+    static const char *const stops[] = {"stop-after=1", "stop-after=2", "stop-after=5"};
+    static const char *const proofs[] = {"proof=30s", "proof=60s", "proof=90s"};
+    static const char *const drains[] = {"no-drain", "no-drain", "drain=10s"};
+    static const char *const healthies[] = {"healthy=1", "healthy=2", "healthy=3"};
+    char target[256];
+    struct cas_text text = CAS_TEXT(target);
+    cas_text_clear(&text);
+    size_t first = (size_t)below(p, 2), step = 1 + (size_t)below(p, 2);
+    for (size_t i = first; i < p->name_n; i += step)
+        cas_text_add(&text, "%s%s", text.used > 0 ? "," : "", p->name[i]);
+    size_t gap = (size_t)below(p, 3), floor = (size_t)below(p, 4), at_once = (size_t)below(p, 3);
+    size_t stop = (size_t)below(p, 3), proof = (size_t)below(p, 3), drain = (size_t)below(p, 3);
+    size_t healthy = (size_t)below(p, 3);
+    const char *act = below(p, 2) == 0 ? "act=10s" : "act=40s";
+    story_say(p->s,
+              "run %s %s %s %s %s %s %s %s %s",
+              target,
+              floors[floor],
+              gaps[gap],
+              at_onces[at_once],
+              stops[stop],
+              proofs[proof],
+              drains[drain],
+              healthies[healthy],
+              act);
+    uint64_t seq = story_recycle(p->s,
+                                 target,
+                                 floors[floor],
+                                 gaps[gap],
+                                 settles[gap],
+                                 at_onces[at_once],
+                                 stops[stop],
+                                 proofs[proof],
+                                 drains[drain],
+                                 healthies[healthy],
+                                 act,
+                                 NULL);
+    if (seq == 0 || p->rollout_n == CAS_COUNT(p->rollout))
+        return;
+    if (p->rollout_n > 0)
+        mark(p, FAULT_second_run);
+    p->rollout[p->rollout_n++] = seq;
+}
+
+static void operate(struct play *p, bool is_intruder)
+{
+    static const struct {
+        const char *verb;
+        enum stage_fault fault;
+    } verbs[] = {
+        {"recycle.pause", FAULT_operator_pause},
+        {"recycle.resume", FAULT_operator_resume},
+        {"recycle.resume", FAULT_operator_resume},
+        {"recycle.retry", FAULT_operator_retry},
+        {"recycle.retry", FAULT_operator_retry},
+        {"recycle.end", FAULT_operator_end},
+    };
+    char id[32], target[64];
+    size_t verb = (size_t)below(p, CAS_COUNT(verbs));
+    uint64_t which = below(p, 64);
+    size_t server = (size_t)below(p, p->name_n);
+    if (p->rollout_n == 0)
+        return;
+    (void)snprintf(id, sizeof id, "id=%llu", (unsigned long long)p->rollout[which % p->rollout_n]);
+    (void)snprintf(target, sizeof target, "target=%s", p->name[server]);
+    const char *third = verbs[verb].fault == FAULT_operator_retry ? target : NULL;
+    story_say(p->s,
+              "%s asks: %s %s %s",
+              is_intruder ? "a viewer" : "an operator",
+              verbs[verb].verb,
+              id,
+              third == NULL ? "" : third);
+    int code = is_intruder ? story_intrude(p->s, verbs[verb].verb, id, third, NULL)
+                           : story_ask(p->s, verbs[verb].verb, id, third, NULL);
+    if (is_intruder && code > 0)
+        mark(p, FAULT_intruder);
+    else if (!is_intruder && code == 0)
+        mark(p, verbs[verb].fault);
+}
+
+static void revoke(struct play *p)
+{
+    char target[64];
+    (void)snprintf(target, sizeof target, "target=%s", p->name[below(p, p->name_n)]);
+    if (p->has_revoked || story_controller_is_dead(p->s))
+        return;
+    story_say(p->s, "an operator revokes %s", target);
+    p->has_revoked = story_ask(p->s, "agent.revoke", target, NULL) == 0;
+    if (p->has_revoked)
+        mark(p, FAULT_revoke);
+}
+
+static void wall(struct play *p)
+{
+    static const int64_t day_ms = 24 * 3600 * 1000;
+    static const int64_t spans[] = {3650, -3650, 1, -1};
+    int64_t span_ms =
+        below(p, 2) == 0 ? spans[below(p, 4)] * day_ms : (int64_t)below(p, 60000) - 30000;
+    if (below(p, 3) == 0) {
+        p->controller_off_ms += span_ms;
+        story_jump_wall(p->s, NULL, span_ms);
+        mark(p, FAULT_wall_controller);
+        return;
+    }
+    size_t server = (size_t)below(p, p->name_n);
+    p->off_ms[server] += span_ms;
+    story_jump_wall(p->s, p->name[server], span_ms);
+    mark(p, FAULT_wall_agent);
+}
+
+static void mono(struct play *p)
+{
+    int64_t span_ms = 1000 + (int64_t)below(p, below(p, 2) == 0 ? 60000 : 3600000);
+    bool is_controller = below(p, 3) == 0;
+    size_t server = (size_t)below(p, p->name_n);
+    mark(p, is_controller ? FAULT_mono_controller : FAULT_mono_agent);
+    story_jump_mono(p->s, is_controller ? NULL : p->name[server], span_ms);
+}
+
+static void cut(struct play *p)
+{
+    static const enum stage_fault faults[] = {FAULT_cut_up, FAULT_cut_down, FAULT_cut_both};
+    static const char *const ways[] = {"up", "down", "both"};
+    size_t server = (size_t)below(p, p->name_n), way = (size_t)below(p, 3);
+    story_cut_cable(p->s, p->name[server], (enum story_way)(1 + way));
+    story_say(p->s, "the cable of %s is cut: %s", p->name[server], ways[way]);
+    mark(p, faults[way]);
+    lasts(p, SCRIPT_CUT, server, 1000 + (int64_t)below(p, 90000));
+}
+
+static void hold(struct play *p)
+{
+    static const enum message_type types[] =
+        {MESSAGE_grant, MESSAGE_grant, MESSAGE_offer, MESSAGE_result, MESSAGE_hb, MESSAGE_claim};
+    size_t server = (size_t)below(p, p->name_n), type = (size_t)below(p, CAS_COUNT(types));
+    story_hold(p->s, p->name[server], types[type]);
+    story_say(p->s, "every %s of %s waits", message_name(types[type]), p->name[server]);
+    lasts(p, SCRIPT_HOLD, server, 1000 + (int64_t)below(p, 60000));
+}
+
+static void agent_dies(struct play *p)
+{
+    static const enum stage_fault faults[] = {[POINT_GRANT] = FAULT_dies_grant,
+                                              [POINT_INTENT] = FAULT_dies_intent,
+                                              [POINT_ACT] = FAULT_dies_act,
+                                              [POINT_OUTCOME] = FAULT_dies_outcome,
+                                              [POINT_NOW] = FAULT_dies_now};
+    static const char *const words[] = {[POINT_GRANT] = "at its next GRANT",
+                                        [POINT_INTENT] = "after its next INTENT",
+                                        [POINT_ACT] = "after its next act",
+                                        [POINT_OUTCOME] = "after its next outcome",
+                                        [POINT_NOW] = "now"};
+    size_t server = (size_t)below(p, p->name_n);
+    enum story_point at = (enum story_point)(1 + below(p, POINT_NOW));
+    if (at == POINT_NOW)
+        mark(p, faults[at]); /* the others are marked where it happens */
+    story_say(p->s, "the agent of %s is to die %s", p->name[server], words[at]);
+    story_agent_dies(p->s, p->name[server], at, 200 + (int64_t)below(p, 20000));
+}
+
+static void host_fails(struct play *p)
+{
+    static const struct {
+        const char *failure;
+        enum stage_fault fault;
+    } failures[] = {{"never-healthy", FAULT_host_never_healthy},
+                    {"unchanged", FAULT_host_unchanged},
+                    {"recycle-fails", FAULT_host_recycle_fails},
+                    {"hangs", FAULT_host_hangs},
+                    {"silent-after", FAULT_host_silent_after},
+                    {"dies", FAULT_host_dies}};
+    size_t server = (size_t)below(p, p->name_n), failure = (size_t)below(p, CAS_COUNT(failures));
+    story_fails(p->s, p->name[server], failures[failure].failure);
+    story_say(p->s, "%s is to fail: %s", p->name[server], failures[failure].failure);
+    mark(p, failures[failure].fault);
+    lasts(p, SCRIPT_HOST_FAILS, server, 20000 + (int64_t)below(p, 120000));
+}
+
+static void on_server(struct play *p, enum script_kind kind)
+{
+    size_t server = (size_t)below(p, p->name_n);
+    const char *name = p->name[server];
+    if (kind == SCRIPT_SELF) {
+        mark(p, FAULT_self);
+        story_kill_worker(p->s, name);
+    } else if (kind == SCRIPT_POWER) {
+        mark(p, FAULT_power);
+        story_say(p->s, "%s loses its power", name);
+        story_power_fails(p->s, name, 200 + (int64_t)below(p, 20000));
+    } else if (kind == SCRIPT_AGENT_STOPS) {
+        mark(p, FAULT_agent_stopped);
+        story_stops(p->s, name, 500 + (int64_t)below(p, 45000));
+    } else {
+        mark(p, FAULT_disk_agent);
+        story_say(p->s, "the disk of %s is full", name);
+        story_disk(p->s, name, true);
+        lasts(p, SCRIPT_AGENT_DISK, server, 5000 + (int64_t)below(p, 90000));
+    }
+}
+
+static void restore(struct play *p)
+{
+    if (!p->has_backup) {
+        story_backup(p->s);
+        p->has_backup = true;
+        story_say(p->s, "a backup is made");
+        return;
+    }
+    mark(p, FAULT_restore);
+    if (!story_controller_is_dead(p->s))
+        story_controller_dies(p->s, -1);
+    story_restore(p->s);
+    story_say(p->s, "the database goes back to the backup");
+    story_controller_starts(p->s);
+    p->has_backup = below(p, 2) == 0; /* the same one again, or a younger one */
+}
+
+static void on_controller(struct play *p, enum script_kind kind)
+{
+    int64_t restart_ms = 1000 + (int64_t)below(p, 40000);
+    if (story_controller_is_dead(p->s))
+        return;
+    if (kind == SCRIPT_CONTROLLER_DIES) {
+        mark(p, FAULT_controller_dies);
+        story_controller_dies(p->s, restart_ms);
+    } else if (kind == SCRIPT_CONTROLLER_COMMIT) {
+        mark(p, FAULT_controller_dies_commit);
+        story_controller_dies_after(p->s, 1 + below(p, 6), restart_ms);
+    } else if (kind == SCRIPT_CONTROLLER_STOPS) {
+        mark(p, FAULT_controller_stopped);
+        story_stops(p->s, NULL, 500 + (int64_t)below(p, 45000));
+    } else if (kind == SCRIPT_CONTROLLER_DISK) {
+        mark(p, FAULT_disk_controller);
+        story_say(p->s, "the controller's disk is full");
+        story_controller_disk(p->s, true);
+        lasts(p, SCRIPT_CONTROLLER_DISK, 0, 2000 + (int64_t)below(p, 60000));
+    } else if (kind == SCRIPT_BACKUP) {
+        story_backup(p->s);
+        p->has_backup = true;
+        story_say(p->s, "a backup is made");
+    } else if (kind == SCRIPT_RESTORE) {
+        restore(p);
+    }
+}
+
+static void apply(struct play *p, const struct script_event *event)
+{
+    p->dice = event->dice;
+    switch (event->kind) {
+    case SCRIPT_NETWORK:
+        network(p);
+        return;
+    case SCRIPT_RUN:
+        run(p);
+        return;
+    case SCRIPT_OPERATE:
+        operate(p, false);
+        return;
+    case SCRIPT_INTRUDE:
+        operate(p, true);
+        return;
+    case SCRIPT_REVOKE:
+        revoke(p);
+        return;
+    case SCRIPT_CUT:
+        cut(p);
+        return;
+    case SCRIPT_HOLD:
+        hold(p);
+        return;
+    case SCRIPT_AGENT_DIES:
+        agent_dies(p);
+        return;
+    case SCRIPT_HOST_FAILS:
+        host_fails(p);
+        return;
+    case SCRIPT_POWER:
+    case SCRIPT_AGENT_STOPS:
+    case SCRIPT_SELF:
+    case SCRIPT_AGENT_DISK:
+        on_server(p, event->kind);
+        return;
+    case SCRIPT_CONTROLLER_DIES:
+    case SCRIPT_CONTROLLER_COMMIT:
+    case SCRIPT_CONTROLLER_STOPS:
+    case SCRIPT_CONTROLLER_DISK:
+    case SCRIPT_BACKUP:
+    case SCRIPT_RESTORE:
+        on_controller(p, event->kind);
+        return;
+    case SCRIPT_USURP:
+        if (story_controller_is_dead(p->s) || story_controller_is_stopped(p->s))
+            return;
+        mark(p, FAULT_usurp);
+        story_say(p->s, "another controller takes the lead and is gone again");
+        story_usurp(p->s);
+        lasts(p, SCRIPT_USURP, 0, 8000);
+        return;
+    case SCRIPT_WALL:
+        wall(p);
+        return;
+    case SCRIPT_MONO:
+        mono(p);
+        return;
+    }
+}
+
+/* Faults stop. What failed stays failed; what is under way must come to an end (L1). */
+static void calm(struct play *p)
+{
+    struct story *s = p->s;
+    story_say(s, "calm");
+    story_net(s, &(struct story_net){.delay_ms = 2});
+    story_controller_disk(s, false);
+    story_jump_wall(s, NULL, -p->controller_off_ms);
+    story_controller_dies_after(s, 0, -1);
+    story_controller_starts(s);
+    story_stops(s, NULL, 0);
+    for (size_t i = 0; i < p->name_n; i++) {
+        story_mend_cable(s, p->name[i]);
+        story_release(s, p->name[i]);
+        story_fails(s, p->name[i], "");
+        story_disk(s, p->name[i], false);
+        story_agent_dies(s, p->name[i], POINT_NONE, -1);
+        story_agent_starts(s, p->name[i]);
+        story_stops(s, p->name[i], 0);
+        story_jump_wall(s, p->name[i], -p->off_ms[i]);
+    }
+    for (int64_t end_ms = story_now(s) + CALM_MS; story_now(s) < end_ms;) {
+        story_pass(s, CALM_STEP_MS);
+        story_controller_starts(s); /* one that was fenced ends, and its service begins anew */
+        if (story_is_settled(s))
+            return;
+    }
+}
+
+struct story *script_farm(const char *folder, size_t farm)
+{
+    struct story_settings settings = {.folder = folder,
+                                      .start = "Tue 01:00",
+                                      .seed = farm,
+                                      .sample_ms = 60000,
+                                      .commit_ms = 20 + (int64_t)(farm % 5) * 45};
+    char name[SCRIPT_SERVERS][40];
+    size_t name_n = 0;
+    char names[2][256] = {"", ""};
+    struct cas_text text[2] = {CAS_TEXT(names[0]), CAS_TEXT(names[1])};
+    struct story *s = story_begin(&settings);
+    names_fill(farm, name, &name_n);
+    for (size_t i = 0; i < name_n; i++) {
+        struct cas_text *to = &text[name[i][0] == 'L' ? 0 : 1];
+        cas_text_add(to, "%s%s", to->used > 0 ? " " : "", name[i]);
+    }
+    story_site(s, "LON", names[0]);
+    if (names[1][0] != '\0')
+        story_site(s, "NYC", names[1]);
+    return s;
+}
+
+void script_play(const struct script *script, struct story *s)
+{
+    struct play p = {.s = s, .script = script};
+    names_fill(script->farm, p.name, &p.name_n);
+    story_reseed(s, script->seed);
+    int64_t from_ms = story_now(s);
+    for (size_t i = 0; i < script->event_n; i++) {
+        pass_to(&p, from_ms + script->event[i].at_ms);
+        apply(&p, &script->event[i]);
+    }
+    pass_to(&p, from_ms + script->span_ms);
+    calm(&p);
+    (void)story_check(s);
+}
+
+/* ---- shrinking ---- */
+
+/* Without rows [from, from + n). */
+static void without(const struct script *script, size_t from, size_t n, struct script *ret_script)
+{
+    *ret_script = *script;
+    ret_script->event_n = script->event_n - n;
+    memmove(&ret_script->event[from],
+            &script->event[from + n],
+            (script->event_n - from - n) * sizeof(script->event[0]));
+}
+
+size_t script_shrink(struct script *script, script_fails *still_fails, void *context)
+{
+    size_t played = 0;
+    for (size_t n = script->event_n / 2; n > 0; n = n > 1 ? n / 2 : 0) {
+        for (size_t from = 0; from + n <= script->event_n;) {
+            struct script less;
+            without(script, from, n, &less);
+            played++;
+            if (still_fails(context, &less))
+                *script = less;
+            else
+                from += n;
+        }
+    }
+    /* Trouble that ends sooner, and one more round of single rows. */
+    while (script->event_n > 0 &&
+           script->event[script->event_n - 1].at_ms + 30000 < script->span_ms) {
+        struct script less = *script;
+        less.span_ms = script->event[script->event_n - 1].at_ms + 30000;
+        played++;
+        if (!still_fails(context, &less))
+            break;
+        *script = less;
+    }
+    for (size_t from = 0; from < script->event_n;) {
+        struct script less;
+        without(script, from, 1, &less);
+        played++;
+        if (still_fails(context, &less))
+            *script = less;
+        else
+            from++;
+    }
+    return played;
+}
