@@ -140,6 +140,12 @@ enum cas_err journal_db_sync(struct sqlite3 *db, struct cas_why *why)
                     sqlite3_errstr(result));
 }
 
+#ifdef CASFLEET_MUTANT_R2
+#define JOURNAL_SYNC "OFF"
+#else
+#define JOURNAL_SYNC "FULL"
+#endif
+
 /* The exclusive lock is asked for before the log is first used, so that no shared index file is
  * made: on a full disk a mapped file would end the program. */
 static enum cas_err
@@ -152,7 +158,8 @@ tune(struct sqlite3 *db, const struct journal_db_settings *settings, struct cas_
                  "PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-%d;",
                  settings->cache_kib);
     cas_text_add(&text,
-                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=%d;"
+                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=" JOURNAL_SYNC
+                 "; PRAGMA wal_autocheckpoint=%d;"
                  "PRAGMA journal_size_limit=%lld;",
                  settings->checkpoint_n,
                  (long long)settings->log_bytes);

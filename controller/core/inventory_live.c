@@ -105,7 +105,11 @@ void inventory_heartbeat(struct inventory_server *server,
         return;
     heard(server, hb->wall_ms, now);
     memcpy(live->boot_id, hb->boot_id, CAS_ID_BYTES);
+#ifdef CASFLEET_MUTANT_R10
+    live->proof_mono_ms = tick_mono_ms != 0 ? now.mono_ms : 0;
+#else
     live->proof_mono_ms = tick_mono_ms;
+#endif
     live->health = (enum pool_health)hb->health;
     keep_text(hb->has_health_reason ? hb->health_reason : cas_slice_of(""),
               live->health_reason,

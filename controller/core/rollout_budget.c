@@ -141,7 +141,7 @@ void rollout_budget_make(struct rollout_turn *turn,
         turn->err = CAS_ERR_NOMEM;
         return;
     }
-#ifdef CASFLEET_MUTANT_I1
+#ifdef CASFLEET_MUTANT_R8
     only = asking;
 #else
     (void)asking;
@@ -238,7 +238,7 @@ static enum rollout_reason check_floor(struct rollout_turn *turn,
     const struct inventory_server *server =
         inventory_by_id(turn->inventory, entry->open.step[step].server_id);
     const char *site = server->label[LABEL_SITE];
-#ifdef CASFLEET_MUTANT_I1
+#ifdef CASFLEET_MUTANT_R8
     turn->has_budget = false;
 #endif
     if (!turn->has_budget)
@@ -252,12 +252,15 @@ static enum rollout_reason check_floor(struct rollout_turn *turn,
         floor_pct = group->floor_pct;
     uint32_t most = rollout_may_be_out(group->server_n, floor_pct);
     bool is_self_out = inventory_service_of(server, turn->now.mono_ms) != SERVICE_UP;
-#ifdef CASFLEET_MUTANT_I1
+#ifdef CASFLEET_MUTANT_R8
     is_self_out = is_self_out || holder_of(turn->book, server->id, entry) != NULL;
 #else
     is_self_out = is_self_out || holder_of(turn->book, server->id, NULL) != NULL;
 #endif
     uint32_t others = group->out - (is_self_out && group->out > 0 ? 1 : 0);
+#ifdef CASFLEET_MUTANT_I1
+    most++;
+#endif
     if (others + 1 <= most)
         return REASON_NONE;
     cas_text_add(words,

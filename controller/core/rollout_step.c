@@ -124,6 +124,9 @@ void rollout_step_withdraw(struct rollout_turn *turn,
     rollout_save_step(turn, entry, at);
     rollout_tell(turn, entry, at, NOTE_HELD, reason, "%s", words);
     rollout_send(turn, entry, at, ACTION_SEND_REVOKE);
+#ifdef CASFLEET_MUTANT_R13
+    rollout_step_revoked(turn, entry, at);
+#endif
 }
 
 void rollout_step_again(struct rollout_turn *turn, struct rollout_entry *entry, size_t at)
@@ -238,6 +241,10 @@ void rollout_step_fail(struct rollout_turn *turn,
         count_failure(turn, entry);
     if (is_alone && entry->open.is_alone)
         end_alone(turn, entry);
+#ifdef CASFLEET_MUTANT_R6
+    if (state == STEP_UNKNOWN)
+        rollout_step_again(turn, entry, at);
+#endif
     rollout_end_if_quiet(turn, entry);
 }
 

@@ -33,7 +33,11 @@ void check_free(struct check *check);
 
 /* ---- the farm, by operators' words ---- */
 /* Approved: a member of its group; id as the controller numbers it (commands are named by it). */
-void check_approved(struct check *check, size_t server, const char *name, const char *group, uint32_t id);
+void check_approved(struct check *check,
+                    size_t server,
+                    const char *name,
+                    const char *group,
+                    uint32_t id);
 void check_revoked(struct check *check, size_t server, bool is_revoked);
 
 /* ---- plans, as operators read and ran them ---- */

@@ -82,7 +82,7 @@ struct stage_server {
     size_t frames_down;
     uint64_t order_up, order_down; /* newest frame delivered */
 
-    size_t effect_n; /* harvested */
+    size_t effect_n;          /* harvested */
     uint32_t pid[STAGE_PIDS]; /* in order of appearance: w1, w2 ... */
     size_t pid_n;
     int64_t stopped_until_ms; /* true time; its process is stopped, as by SIGSTOP; 0 not */

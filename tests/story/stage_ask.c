@@ -199,7 +199,8 @@ void stage_run_check(struct story *s, uint64_t seq)
     for (size_t i = 0; i < run->step_n && plan.step_n < CHECK_SERVERS; i++) {
         for (size_t k = 0; k < s->server_n; k++) {
             if (s->server[k]->server_id == run->step[i].server_id)
-                plan.step[plan.step_n] = (struct check_step){.server = k, .wave = run->step[i].wave};
+                plan.step[plan.step_n] =
+                    (struct check_step){.server = k, .wave = run->step[i].wave};
         }
         plan.step_n++;
     }

@@ -376,8 +376,7 @@ static void effect_take(struct stage_server *server, const struct host_sim_effec
     struct story *s = server->story;
     size_t before = worker_of(server, effect->pid_before);
     size_t after = worker_of(server, effect->pid_after);
-    struct check_time time = {.at_ms = s->now_ms,
-                              .wall_ms = stage_now(s, &server->clock).wall_ms};
+    struct check_time time = {.at_ms = s->now_ms, .wall_ms = stage_now(s, &server->clock).wall_ms};
     stage_trace(s, effect->outcome, strlen(effect->outcome));
     stage_trace_number(s, (uint64_t)effect->kind << 32 | effect->pid_after);
     check_effect(s->check, server->index, effect, &time);

@@ -70,7 +70,8 @@ static struct content *content_at(const char *path)
 
 static bool is_on_disk(const struct content *content, const char *name)
 {
-    return strlen(name) == content->disk_size && memcmp(content->path, name, content->disk_size) == 0;
+    return strlen(name) == content->disk_size &&
+           memcmp(content->path, name, content->disk_size) == 0;
 }
 
 static struct content *content_make(const char *path)

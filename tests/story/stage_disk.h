@@ -9,7 +9,8 @@
 
 #include "proto/base/cas.h"
 
-/* Every database opened from now on that is a plain path. Once a program; more often is harmless. */
+/* Every database opened from now on that is a plain path. Once a program; more often is harmless.
+ */
 void stage_disk_on(void);
 /* Chance begins anew: SQLite's own, and which unsynced pieces survive a loss of power. */
 void stage_disk_seed(uint64_t seed);

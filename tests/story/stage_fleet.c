@@ -458,7 +458,8 @@ static int64_t start_of(const char *start)
     return stage_clock_next(&at, start + 4);
 }
 
-static void operator_add(struct story *s, struct cas_text *text, const char *who, struct keys_public *ret)
+static void
+operator_add(struct story *s, struct cas_text *text, const char *who, struct keys_public *ret)
 {
     char key[KEYS_TEXT_BYTES];
     struct keys *keys = keys_from(s, KEYS_CURVE);
@@ -652,81 +653,12 @@ void story_agent_starts(struct story *s, const char *name)
         agent_begin(server);
 }
 
-void story_fails(struct story *s, const char *name, const char *failure)
-{
-    struct cas_why why = {.text = ""};
-    stage_need(host_sim_set_failure(stage_find(s, name)->model, failure, &why), &why, failure);
-}
-
-void story_kill_worker(struct story *s, const char *name)
-{
-    struct stage_server *server = stage_find(s, name);
-    struct cas_why why = {.text = ""};
-    struct cas_now now = stage_now(s, &server->clock);
-    stage_need(host_sim_kill_worker(server->model, now, &why), &why, name);
-    stage_effects(server);
-}
-
-void story_jump_wall(struct story *s, const char *name, int64_t span_ms)
-{
-    s->has_clock_fault = true;
-    if (name == NULL)
-        s->controller_clock.wall_off_ms += span_ms;
-    else
-        stage_find(s, name)->clock.wall_off_ms += span_ms;
-    stage_line_add(s, false, "the clock of %s jumps", name == NULL ? "the controller" : name);
-}
-
-void story_controller_disk(struct story *s, bool is_full)
-{
-    s->is_disk_full = is_full;
-    failpoint_set(is_full ? "store.commit:1+:enospc" : NULL);
-    if (s->controller != NULL)
-        store_page_limit(controller_store(s->controller), is_full ? 1 : 0);
-}
-
-void story_agents_disk(bool is_full)
-{
-    failpoint_set(is_full
-                      ? "ledger.commit:1+:enospc,ledger.reserve:1+:enospc,outbox.commit:1+:enospc"
-                      : NULL);
-}
-
-void story_disk(struct story *s, const char *name, bool is_full)
-{
-    stage_disk_fill(stage_find(s, name)->disk, is_full);
-}
-
 void story_power_fails(struct story *s, const char *name, int64_t restart_ms)
 {
     struct stage_server *server = stage_find(s, name);
     story_agent_dies(s, name, POINT_NOW, restart_ms);
     if (server->agent == NULL && stage_disk_cut(server->disk) > 0)
         stage_line_add(s, false, "the disk of %s loses what was not synced", name);
-}
-
-void story_stops(struct story *s, const char *name, int64_t span_ms)
-{
-    int64_t until_ms = s->now_ms + span_ms;
-    if (name == NULL && s->controller != NULL)
-        s->controller_stopped_until_ms = until_ms;
-    if (name != NULL && stage_find(s, name)->agent != NULL)
-        stage_find(s, name)->stopped_until_ms = until_ms;
-    stage_line_add(s, false, "stopped: %s", name == NULL ? "the controller" : name);
-}
-
-void story_jump_mono(struct story *s, const char *name, int64_t span_ms)
-{
-    CAS_ASSERT(span_ms >= 0);
-    if (name == NULL) {
-        s->controller_clock.mono_base_ms -= span_ms;
-        s->controller_due_ms = s->now_ms;
-        check_slept(s->check);
-    } else {
-        stage_find(s, name)->clock.mono_base_ms -= span_ms;
-        stage_find(s, name)->due_ms = s->now_ms;
-    }
-    stage_line_add(s, false, "%s has slept", name == NULL ? "the controller" : name);
 }
 
 void story_controller_dies(struct story *s, int64_t restart_ms)
@@ -797,56 +729,6 @@ void story_restore(struct story *s)
     stage_need(store_memory_back(s->memory, &why), &why, "restore");
 }
 
-/* ---- what is seen ---- */
-
-struct controller *story_controller(struct story *s)
-{
-    return s->controller;
-}
-
-struct agent *story_agent(struct story *s, const char *name)
-{
-    return stage_find(s, name)->agent;
-}
-
-struct host *story_host(struct story *s, const char *name)
-{
-    return stage_find(s, name)->model;
-}
-
-const struct rollout *story_rollout(struct story *s, uint64_t seq)
-{
-    CAS_ASSERT(s->controller != NULL);
-    return rollout_find(controller_book(s->controller), seq);
-}
-
-const struct rollout_step *story_step(struct story *s, uint64_t seq, const char *name)
-{
-    const struct stage_server *server = stage_find(s, name);
-    const struct rollout *rollout = story_rollout(s, seq);
-    for (size_t i = 0; i < rollout->step_n; i++) {
-        if (rollout->step[i].server_id == server->server_id)
-            return &rollout->step[i];
-    }
-    stage_need(CAS_ERR_NOT_FOUND, &(struct cas_why){""}, name);
-    return NULL;
-}
-
-size_t story_recycles(struct story *s, const char *name)
-{
-    return check_recycles(s->check, stage_find(s, name)->index);
-}
-
-bool story_is_out(struct story *s, const char *name)
-{
-    return check_is_out(s->check, stage_find(s, name)->index);
-}
-
-uint64_t story_seed(const struct story *s)
-{
-    return s->settings.seed;
-}
-
 void story_reseed(struct story *s, uint64_t seed)
 {
     s->settings.seed = seed;
@@ -854,14 +736,4 @@ void story_reseed(struct story *s, uint64_t seed)
     s->trace = 0xcbf29ce484222325u;
     told = s;
     stage_disk_seed(seed);
-}
-
-uint64_t story_trace(const struct story *s)
-{
-    return s->trace;
-}
-
-const struct stage_marks *story_marks(const struct story *s)
-{
-    return &s->marks;
 }

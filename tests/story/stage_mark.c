@@ -32,6 +32,7 @@ void stage_mark_nack(struct story *s, enum nack_reason reason)
 static void rollout_mark(struct story *s, size_t nth, const struct rollout *rollout)
 {
     s->marks.rollout[rollout->state] = 1;
+    s->marks.reason[rollout->reason] = 1;
     for (size_t i = 0; i < rollout->step_n && i < STORY_SERVERS; i++) {
         uint8_t *seen = &s->edge[nth * STORY_SERVERS + i];
         uint8_t state = (uint8_t)rollout->step[i].state;

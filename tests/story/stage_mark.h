@@ -47,7 +47,8 @@ void stage_mark_nack(struct story *s, enum nack_reason reason);
 /* Looks at all steps when something was noted since. */
 void stage_mark_steps(struct story *s);
 
-/* The story's trace: all lines, effects and frames delivered. Equal for one seed, wherever built. */
+/* The story's trace: all lines, effects and frames delivered. Equal for one seed, wherever built.
+ */
 void stage_trace(struct story *s, const void *bytes, size_t size);
 void stage_trace_number(struct story *s, uint64_t number);
 

@@ -210,7 +210,8 @@ static bool is_waiting(struct story *s, struct stage_frame *frame)
     return true;
 }
 
-static void frame_trace(struct story *s, struct stage_server *server, const struct stage_frame *frame)
+static void
+frame_trace(struct story *s, struct stage_server *server, const struct stage_frame *frame)
 {
     uint64_t *newest = frame->is_up ? &server->order_up : &server->order_down;
     stage_trace_number(s, (uint64_t)s->now_ms);

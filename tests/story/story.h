@@ -137,8 +137,9 @@ struct agent *story_agent(struct story *s, const char *server);
 struct host *story_host(struct story *s, const char *server);
 const struct rollout *story_rollout(struct story *s, uint64_t seq);
 const struct rollout_step *story_step(struct story *s, uint64_t seq, const char *server);
-size_t story_recycles(struct story *s, const char *server); /* effects, not belief */
-bool story_is_out(struct story *s, const char *server);     /* by its effects */
+const char *story_server_name(const struct story *s, uint32_t server_id); /* "" none */
+size_t story_recycles(struct story *s, const char *server);               /* effects, not belief */
+bool story_is_out(struct story *s, const char *server);                   /* by its effects */
 /* Frames delivered to this agent so far, heartbeats' TICKs included. */
 size_t story_frames_down(struct story *s, const char *server);
 /* Records of this server in the controller's store. */

@@ -46,8 +46,8 @@ static const struct {
     {SCRIPT_BACKUP, 3},
     {SCRIPT_RESTORE, 3},
     {SCRIPT_USURP, 1},
-    {SCRIPT_RUN, 5},
-    {SCRIPT_OPERATE, 9},
+    {SCRIPT_RUN, 8},
+    {SCRIPT_OPERATE, 14},
     {SCRIPT_INTRUDE, 1},
     {SCRIPT_REVOKE, 1},
     {SCRIPT_NETWORK, 4},
@@ -184,7 +184,8 @@ static void pass_to(struct play *p, int64_t at_ms)
     for (;;) {
         size_t first = p->end_n;
         for (size_t i = 0; i < p->end_n; i++) {
-            if (p->end[i].at_ms <= at_ms && (first == p->end_n || p->end[i].at_ms < p->end[first].at_ms))
+            if (p->end[i].at_ms <= at_ms &&
+                (first == p->end_n || p->end[i].at_ms < p->end[first].at_ms))
                 first = i;
         }
         if (first == p->end_n)
@@ -226,7 +227,7 @@ static void network(struct play *p)
 /* Targets: all, or every second server, so that rollouts may meet and may not. */
 static void run(struct play *p)
 {
-    static const char *const floors[] = {"floor=30", "floor=50", "floor=60", "floor=75"};
+    static const char *const floors[] = {"floor=30", "floor=50", "floor=50", "floor=67"};
     static const char *const gaps[] = {"gap=0s", "gap=5s", "gap=20s"};
     static const char *const settles[] = {"settle=0s", "settle=5s", "settle=20s"};
     static const char *const at_onces[] = {"at-once=1", "at-once=2", "at-once=3"};
@@ -237,7 +238,7 @@ static void run(struct play *p)
     char target[256];
     struct cas_text text = CAS_TEXT(target);
     cas_text_clear(&text);
-    size_t first = (size_t)below(p, 2), step = 1 + (size_t)below(p, 2);
+    size_t first = below(p, 3) == 0 ? 1 : 0, step = below(p, 3) == 0 ? 2 : 1;
     for (size_t i = first; i < p->name_n; i += step)
         cas_text_add(&text, "%s%s", text.used > 0 ? "," : "", p->name[i]);
     size_t gap = (size_t)below(p, 3), floor = (size_t)below(p, 4), at_once = (size_t)below(p, 3);
@@ -274,6 +275,29 @@ static void run(struct play *p)
     p->rollout[p->rollout_n++] = seq;
 }
 
+/* Most operators look before they ask: what has failed is retried, what stands is resumed. */
+static void choose(struct play *p, uint64_t seq, size_t *verb, size_t *server)
+{
+    const struct rollout *rollout =
+        story_controller_is_dead(p->s) ? NULL : story_rollout(p->s, seq);
+    if (rollout == NULL || below(p, 4) == 0)
+        return;
+    bool is_standing = rollout->state == ROLLOUT_HALTED || rollout->state == ROLLOUT_PAUSED;
+    if (!is_standing)
+        return;
+    *verb = 1; /* resume */
+    for (size_t i = 0; i < rollout->step_n && below(p, 3) != 0; i++) {
+        enum rollout_step_state state = rollout->step[i].state;
+        for (size_t k = 0; k < p->name_n; k++) {
+            const char *name = story_server_name(p->s, rollout->step[i].server_id);
+            if ((state == STEP_FAILED || state == STEP_UNKNOWN) && strcmp(name, p->name[k]) == 0) {
+                *verb = 3; /* retry */
+                *server = k;
+            }
+        }
+    }
+}
+
 static void operate(struct play *p, bool is_intruder)
 {
     static const struct {
@@ -293,7 +317,9 @@ static void operate(struct play *p, bool is_intruder)
     size_t server = (size_t)below(p, p->name_n);
     if (p->rollout_n == 0)
         return;
-    (void)snprintf(id, sizeof id, "id=%llu", (unsigned long long)p->rollout[which % p->rollout_n]);
+    uint64_t seq = p->rollout[which % p->rollout_n];
+    choose(p, seq, &verb, &server);
+    (void)snprintf(id, sizeof id, "id=%llu", (unsigned long long)seq);
     (void)snprintf(target, sizeof target, "target=%s", p->name[server]);
     const char *third = verbs[verb].fault == FAULT_operator_retry ? target : NULL;
     story_say(p->s,
@@ -432,6 +458,8 @@ static void on_server(struct play *p, enum script_kind kind)
 
 static void restore(struct play *p)
 {
+    if (!p->has_backup && story_controller_is_stopped(p->s))
+        return; /* nobody to ask for one */
     if (!p->has_backup) {
         story_backup(p->s);
         p->has_backup = true;
@@ -466,7 +494,7 @@ static void on_controller(struct play *p, enum script_kind kind)
         story_say(p->s, "the controller's disk is full");
         story_controller_disk(p->s, true);
         lasts(p, SCRIPT_CONTROLLER_DISK, 0, 2000 + (int64_t)below(p, 60000));
-    } else if (kind == SCRIPT_BACKUP) {
+    } else if (kind == SCRIPT_BACKUP && !story_controller_is_stopped(p->s)) {
         story_backup(p->s);
         p->has_backup = true;
         story_say(p->s, "a backup is made");

@@ -1,7 +1,7 @@
 /* sweep_script.h - what happens to a farm under one seed: a list that can be cut down and told.
  *
- * A seed makes the whole list before anything is played, and each row has chance of its own, so that
- * a row left out changes nothing in the others. */
+ * A seed makes the whole list before anything is played, and each row has chance of its own, so
+ * that a row left out changes nothing in the others. */
 #ifndef TESTS_STORY_SWEEP_SCRIPT_H
 #define TESTS_STORY_SWEEP_SCRIPT_H
 

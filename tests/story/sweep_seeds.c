@@ -155,7 +155,8 @@ struct tally {
     double began;
 };
 
-static void take(struct sweep *sweep, uint64_t seed, const struct outcome *outcome, struct tally *tally)
+static void
+take(struct sweep *sweep, uint64_t seed, const struct outcome *outcome, struct tally *tally)
 {
     tally->played++;
     tally->acts += outcome->acts;
@@ -230,8 +231,11 @@ static bool wanted_read(int argc, char **argv, struct wanted *wanted)
         while (at < CAS_COUNT(options) && strcmp(argv[i], options[at].name) != 0)
             at++;
         if (at == CAS_COUNT(options) || i + 1 == argc ||
-            cas_parse_i64(cas_slice_of(argv[i + 1]), 0, options[at].most, options[at].value, NULL) !=
-                CAS_OK)
+            cas_parse_i64(cas_slice_of(argv[i + 1]),
+                          0,
+                          options[at].most,
+                          options[at].value,
+                          NULL) != CAS_OK)
             return false;
     }
     return wanted->jobs > 0;
