@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Every test, in the order in which a mistake is found soonest. One stage by name: tests/run_all.sh unit
 #   CASFLEET_LONG=1   adds the long sweeps      CASFLEET_FUZZ_S=60   seconds for each fuzz target
+#   CASFLEET_SEEDS_S=300   seconds of the simulation; in the long run a million seeds
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fuzz_s=${CASFLEET_FUZZ_S:-60}
 [ -z "${CASFLEET_LONG:-}" ] || fuzz_s=$((fuzz_s * 10))
-stages=${*:-"unit clang e2e windows demo mutants fuzz"}
+seeds_s=${CASFLEET_SEEDS_S:-300}
+stages=${*:-"unit clang seeds e2e windows demo mutants fuzz"}
 
 # Unit, property, story and tidy tests under ASan and UBSan; every kept fuzz input.
 stage_unit() {
@@ -15,6 +17,20 @@ stage_unit() {
 
 # The same sources by the other compiler, warnings as errors.
 stage_clang() { tests/build.sh clang; }
+
+# The real controller and agents on virtual time, network and disks, under every fault: as many seeds as the time
+# gives. Before that, one seed must take one course in an optimised and in a sanitized build.
+stage_seeds() {
+  tests/build.sh failpoints && tests/build.sh debug || return 1
+  local quick slow much="--for $seeds_s"
+  [ -z "${CASFLEET_LONG:-}" ] || much="--seeds 1000000"
+  quick=$(build/failpoints/tests/sweep_seeds --seeds 60 --jobs 2 | grep -o 'trace [0-9a-f]*')
+  slow=$(build/debug/tests/sweep_seeds --seeds 60 --jobs 2 | grep -o 'trace [0-9a-f]*')
+  echo "60 seeds, optimised: $quick; sanitized: $slow"
+  [ -n "$quick" ] && [ "$quick" = "$slow" ] || { echo "one seed takes two courses"; return 1; }
+  # shellcheck disable=SC2086
+  build/failpoints/tests/sweep_seeds $much --jobs 2 --marks 1
+}
 
 # Real processes, hostile peers, kills.
 stage_e2e() {

@@ -178,6 +178,9 @@ void check_run(struct check *check, const struct check_plan *plan)
     kept->plan = *plan;
     kept->is_stopped = false;
     kept->has_lost_order = is_again;
+    /* Another order of an operator's for each of its servers. */
+    for (size_t i = 0; i < plan->step_n && is_again; i++)
+        kept->retry_n[plan->step[i].server]++;
 }
 
 void check_retried(struct check *check, uint64_t seq, size_t server)

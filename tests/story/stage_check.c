@@ -465,6 +465,34 @@ static void reports_check(struct story *s, const struct stage_acked *acked)
     free(kept.times);
 }
 
+static void grant_count(void *context, uint64_t id, const struct store_audit *audit)
+{
+    size_t *granted_n = context;
+    (void)id;
+    *granted_n += strcmp(audit->verb, "step.granted") == 0 ? 1 : 0;
+}
+
+/* I6: what a server did on an order has its row in the audit. */
+static void audit_check(struct story *s, const struct stage_server *server)
+{
+    size_t granted_n = 0, done_n = check_recycles(s->check, server->index);
+    struct cas_why why = {.text = ""};
+    stage_need(store_audit_read(controller_store(s->controller),
+                                server->name,
+                                1000,
+                                grant_count,
+                                &granted_n,
+                                &why),
+               &why,
+               "audit");
+    if (granted_n < done_n)
+        stage_break(s,
+                    "I6 %s was recycled %zu times and the audit has %zu grants",
+                    server->name,
+                    done_n,
+                    granted_n);
+}
+
 bool story_check(struct story *s)
 {
     if (s->controller == NULL) {
@@ -475,6 +503,8 @@ bool story_check(struct story *s)
      */
     for (size_t i = 0; i < s->acked_n && !s->has_restore && !s->has_clock_fault; i++)
         reports_check(s, &s->acked[i]);
+    for (size_t i = 0; i < s->server_n && !s->has_restore; i++)
+        audit_check(s, s->server[i]);
     return s->broken[0] == '\0';
 }
 

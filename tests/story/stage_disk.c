@@ -6,7 +6,7 @@
 #include <sqlite3.h>
 
 enum {
-    FILES = 256,
+    FILES = 1024,
     PATH_BYTES = 640,
     PIECE = 512, /* what a disk writes whole or not at all */
     GROW = 64 * 1024
@@ -14,9 +14,10 @@ enum {
 
 struct content {
     char path[PATH_BYTES]; /* "" free */
-    size_t disk_size;      /* of the path's part that names the disk */
-    uint8_t *now;          /* what the program reads back */
-    uint8_t *safe;         /* what the disk has */
+    uint64_t story;
+    size_t disk_size; /* of the path's part that names the disk */
+    uint8_t *now;     /* what the program reads back */
+    uint8_t *safe;    /* what the disk has */
     size_t now_n, safe_n, cap;
     size_t from, to; /* written since the last sync */
     bool is_full;
@@ -31,6 +32,7 @@ static struct {
     size_t file_n;
     struct sqlite3_vfs vfs;
     bool is_on;
+    uint64_t story;
     uint64_t dice;
 } disk;
 
@@ -62,7 +64,7 @@ static size_t disk_size_of(const char *path)
 static struct content *content_at(const char *path)
 {
     for (size_t i = 0; i < disk.file_n; i++) {
-        if (strcmp(disk.file[i]->path, path) == 0)
+        if (disk.file[i]->story == disk.story && strcmp(disk.file[i]->path, path) == 0)
             return disk.file[i];
     }
     return NULL;
@@ -70,7 +72,7 @@ static struct content *content_at(const char *path)
 
 static bool is_on_disk(const struct content *content, const char *name)
 {
-    return strlen(name) == content->disk_size &&
+    return content->story == disk.story && strlen(name) == content->disk_size &&
            memcmp(content->path, name, content->disk_size) == 0;
 }
 
@@ -81,9 +83,10 @@ static struct content *content_make(const char *path)
     CAS_ASSERT(content != NULL);
     memcpy(content->path, path, strlen(path) + 1);
     content->disk_size = disk_size_of(path);
+    content->story = disk.story;
     for (size_t i = 0; i < disk.file_n; i++) {
         struct content *other = disk.file[i];
-        if (other->disk_size == content->disk_size &&
+        if (other->story == disk.story && other->disk_size == content->disk_size &&
             memcmp(other->path, path, content->disk_size) == 0)
             content->is_full = content->is_full || other->is_full;
     }
@@ -268,7 +271,7 @@ static int vfs_delete(struct sqlite3_vfs *vfs, const char *path, int is_folder_s
     (void)vfs;
     (void)is_folder_synced;
     for (size_t i = 0; i < disk.file_n; i++) {
-        if (strcmp(disk.file[i]->path, path) != 0)
+        if (disk.file[i]->story != disk.story || strcmp(disk.file[i]->path, path) != 0)
             continue;
         content_free(i);
         return SQLITE_OK;
@@ -355,6 +358,11 @@ void stage_disk_on(void)
     CAS_ASSERT(sqlite3_initialize() == SQLITE_OK);
     CAS_ASSERT(sqlite3_vfs_register(&disk.vfs, 1) == SQLITE_OK);
     CAS_ASSERT(sqlite3_auto_extension((void (*)(void))on_connection) == SQLITE_OK);
+}
+
+void stage_disk_story(uint64_t number)
+{
+    disk.story = number;
 }
 
 void stage_disk_seed(uint64_t seed)

@@ -12,6 +12,9 @@
 /* Every database opened from now on that is a plain path. Once a program; more often is harmless.
  */
 void stage_disk_on(void);
+/* Names from now on are those of this story: each has disks of its own under the same names, so
+ * that no text tells where or when it was played. */
+void stage_disk_story(uint64_t number);
 /* Chance begins anew: SQLite's own, and which unsynced pieces survive a loss of power. */
 void stage_disk_seed(uint64_t seed);
 /* A full disk takes what overwrites, and nothing that grows. */

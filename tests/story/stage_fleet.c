@@ -177,6 +177,7 @@ static void agent_send_up(void *context, struct cas_slice frame)
 
 void stage_agent_end(struct stage_server *server)
 {
+    stage_disk_story(server->story->number);
     agent_free(server->agent);
     server->agent = NULL;
     server->stopped_until_ms = 0;
@@ -198,6 +199,7 @@ static void ends_by_fault(struct stage_server *server)
 static void agent_begin(struct stage_server *server)
 {
     struct story *s = server->story;
+    stage_disk_story(s->number);
     struct cas_now now = stage_now(s, &server->clock);
     struct agent_settings settings = {.host = &server->host.host,
                                       .self = server->key,
@@ -272,7 +274,7 @@ static void controller_begin(struct story *s)
     char operators[512];
     struct cas_text text = CAS_TEXT(operators);
     cas_text_clear(&text);
-    cas_text_add(&text, "%s/operators", s->settings.folder);
+    cas_text_add(&text, "%s/operators-%llu", s->settings.folder, (unsigned long long)s->number);
     struct controller_settings settings = {.store_path = s->uri,
                                            .operators_path = operators,
                                            .command_keys = s->command_keys,
@@ -402,6 +404,7 @@ static void pass_instant(struct story *s)
 
 static void pass_until(struct story *s, int64_t end_ms)
 {
+    stage_disk_story(s->number);
     for (;;) {
         int64_t due_ms = next_due(s);
         if (due_ms > end_ms)
@@ -475,7 +478,7 @@ static void operators_write(struct story *s)
     struct cas_text at = CAS_TEXT(path), text = CAS_TEXT(lines);
     cas_text_clear(&at);
     cas_text_clear(&text);
-    cas_text_add(&at, "%s/operators", s->settings.folder);
+    cas_text_add(&at, "%s/operators-%llu", s->settings.folder, (unsigned long long)s->number);
     operator_add(s, &text, "anna admin", &s->operator_key);
     operator_add(s, &text, "vera viewer", &s->viewer_key);
     struct cas_why why = {.text = ""};
@@ -540,6 +543,7 @@ void story_free(struct story *s)
 {
     if (s == NULL)
         return;
+    stage_disk_story(s->number);
     failpoint_set(NULL);
     for (size_t i = 0; i < s->server_n; i++) {
         struct stage_server *server = s->server[i];
@@ -572,10 +576,9 @@ static struct stage_server *server_add(struct story *s, const char *site, const 
     struct cas_text name_text = CAS_TEXT(server->name), site_text = CAS_TEXT(server->site);
     struct cas_text disk = CAS_TEXT(server->disk);
     struct cas_text ledger = CAS_TEXT(server->ledger_path), outbox = CAS_TEXT(server->outbox_path);
-    unsigned long long number = s->number;
     cas_text_add(&name_text, "%s", name);
     cas_text_add(&site_text, "%s", site);
-    cas_text_add(&disk, "%s/%llu-%s", s->settings.folder, number, name);
+    cas_text_add(&disk, "/%s", name);
     cas_text_add(&ledger, "%s.ledger", server->disk);
     cas_text_add(&outbox, "%s.outbox", server->disk);
     server->keys = keys_from(s, KEYS_CURVE);
@@ -735,5 +738,6 @@ void story_reseed(struct story *s, uint64_t seed)
     s->dice = seed * 0x9e3779b97f4a7c15u + 1;
     s->trace = 0xcbf29ce484222325u;
     told = s;
+    stage_disk_story(s->number);
     stage_disk_seed(seed);
 }

@@ -44,6 +44,7 @@ void story_agents_disk(bool is_full)
 
 void story_disk(struct story *s, const char *name, bool is_full)
 {
+    stage_disk_story(s->number);
     stage_disk_fill(stage_find(s, name)->disk, is_full);
 }
 

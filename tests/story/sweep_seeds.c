@@ -23,6 +23,7 @@ static const char usage[] =
     "       --from N     the first of them\n"
     "       --jobs N     so many at a time\n"
     "       --marks 1    fails as well when something hardly ever happens\n"
+    "       --traces 1   tells the trace of each\n"
     "       --shrink 0   tells a seed that fails as it is\n"
     "     sweep_seeds --seed N    that one alone, told\n";
 
@@ -34,7 +35,7 @@ struct outcome {
     struct stage_marks marks;
 };
 struct wanted {
-    int64_t seeds, seconds, from, jobs, seed, marks, shrink;
+    int64_t seeds, seconds, from, jobs, seed, marks, shrink, traces;
 };
 struct sweep {
     struct wanted wanted;
@@ -162,6 +163,10 @@ take(struct sweep *sweep, uint64_t seed, const struct outcome *outcome, struct t
     tally->acts += outcome->acts;
     tally->trace = (tally->trace ^ outcome->trace) * 0x100000001b3u;
     stage_marks_add(&tally->marks, &outcome->marks);
+    if (sweep->wanted.traces != 0)
+        (void)printf("seed %llu: trace %016llx\n",
+                     (unsigned long long)seed,
+                     (unsigned long long)outcome->trace);
     if (!outcome->is_good && tally->is_good) {
         tally->is_good = false;
         failure_tell(sweep, seed, outcome);
@@ -225,7 +230,8 @@ static bool wanted_read(int argc, char **argv, struct wanted *wanted)
                    {"--jobs", &wanted->jobs, JOBS_MOST},
                    {"--seed", &wanted->seed, INT64_MAX},
                    {"--marks", &wanted->marks, 1},
-                   {"--shrink", &wanted->shrink, 1}};
+                   {"--shrink", &wanted->shrink, 1},
+                   {"--traces", &wanted->traces, 1}};
     for (int i = 1; i < argc; i += 2) {
         size_t at = 0;
         while (at < CAS_COUNT(options) && strcmp(argv[i], options[at].name) != 0)
