@@ -199,6 +199,8 @@ void check_stopped(struct check *check, uint64_t seq, bool is_stopped, int64_t a
         return;
     kept->is_stopped = is_stopped;
     kept->stopped_ms = at_ms;
+    if (!is_stopped)
+        kept->has_lost_order = true; /* what was given up in an earlier wave is taken up again */
 }
 
 void check_restored(struct check *check)

@@ -156,7 +156,6 @@ struct story {
     struct check *check;
     struct stage_marks marks;
     uint8_t edge[STAGE_STEPS]; /* state of each step when it was looked at last */
-    bool has_noted;
     uint64_t trace;
     char broken[512];
 };

@@ -239,7 +239,6 @@ void stage_noted(void *context,
     }
     rollout_noted(s, note);
     stage_mark_reason(s, note->reason);
-    s->has_noted = true;
     if (server != NULL)
         step_noted(s, server, note);
     words_tell(server, note->words, words, sizeof words);

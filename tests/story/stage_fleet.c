@@ -312,6 +312,7 @@ static void controller_end(struct story *s)
 /* After each call: has it died meanwhile, and until when may it sleep? */
 static void controller_after(struct story *s)
 {
+    stage_mark_steps(s);
     bool is_over = s->dies_after > 0 && story_commits(s) >= s->dies_after;
     if (s->is_controller_dying || is_over) {
         s->dies_after = 0;
@@ -399,7 +400,6 @@ static void pass_instant(struct story *s)
     }
     if (s->controller != NULL && s->now_ms >= controller_due(s))
         controller_step(s);
-    stage_mark_steps(s);
 }
 
 static void pass_until(struct story *s, int64_t end_ms)

@@ -47,9 +47,8 @@ static void rollout_mark(struct story *s, size_t nth, const struct rollout *roll
 
 void stage_mark_steps(struct story *s)
 {
-    if (!s->has_noted || s->controller == NULL)
+    if (s->controller == NULL)
         return;
-    s->has_noted = false;
     const struct rollout_book *book = controller_book(s->controller);
     for (size_t i = 0; i < rollout_book_size(book); i++) {
         const struct rollout *rollout = rollout_at(book, i);

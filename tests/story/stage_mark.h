@@ -44,7 +44,7 @@ struct story;
 void stage_mark_fault(struct story *s, enum stage_fault fault);
 void stage_mark_reason(struct story *s, enum rollout_reason reason);
 void stage_mark_nack(struct story *s, enum nack_reason reason);
-/* Looks at all steps when something was noted since. */
+/* Looks at all steps. */
 void stage_mark_steps(struct story *s);
 
 /* The story's trace: all lines, effects and frames delivered. Equal for one seed, wherever built.

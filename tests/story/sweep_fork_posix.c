@@ -6,6 +6,10 @@
 #include <time.h>
 #include <unistd.h>
 
+enum {
+    CHILD_S = 300
+};
+
 static void write_all(int to, const uint8_t *bytes, size_t size)
 {
     while (size > 0) {
@@ -28,6 +32,7 @@ struct fork_child fork_begin(fork_body *body, void *context, size_t size)
         void *result = calloc(1, size);
         CAS_ASSERT(result != NULL);
         (void)close(ends[0]);
+        (void)alarm(CHILD_S); /* one that turns in circles ends as one that crashed */
         body(context, result);
         write_all(ends[1], result, size);
         _exit(0);

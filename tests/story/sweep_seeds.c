@@ -11,14 +11,14 @@
 #include "tests/unit/test.h"
 
 enum {
-    SEEDS = 300,
+    SEEDS = 100,
     SEEDS_LONG = 20000,
     JOBS_MOST = 16,
     AGAIN_EVERY = 20 /* every so manieth seed is played twice */
 };
 static const char usage[] =
     "use: sweep_seeds [--seeds N] [--for SECONDS] [--from N] [--jobs N] [--marks 1]\n"
-    "       --seeds N    so many (300; 20,000 where CASFLEET_LONG is set)\n"
+    "       --seeds N    so many (100; 20,000 where CASFLEET_LONG is set)\n"
     "       --for S      for so long in place of a number\n"
     "       --from N     the first of them\n"
     "       --jobs N     so many at a time\n"
