@@ -94,11 +94,17 @@ ask_again(struct rollout_turn *turn, struct rollout_entry *entry, size_t at, int
         rollout_send(turn, entry, at, ACTION_SEND_REVOKE);
 }
 
-/* What was only offered can wait for its REVOKED; what was granted may have acted. */
+/* What was only offered can wait for its REVOKED, unless its server may not speak any more; what
+ * was granted may have acted. */
 static void tend_cancelling(struct rollout_turn *turn, struct rollout_entry *entry, size_t at)
 {
     struct rollout_step *step = &entry->open.step[at];
+    const struct inventory_server *server = inventory_by_id(turn->inventory, step->server_id);
 
+    if (step->granted_ms == 0 && (server == NULL || server->admission == ADMISSION_REVOKED)) {
+        rollout_step_fail(turn, entry, at, STEP_FAILED, REASON_REVOKED, "");
+        return;
+    }
     if (step->granted_ms != 0 && step->deadline_mono_ms == 0)
         step->deadline_mono_ms = turn->now.mono_ms + allowed_ms(entry);
     if (step->granted_ms != 0 && turn->now.mono_ms >= step->deadline_mono_ms)

@@ -190,3 +190,28 @@ STORY(operator, stranger_gets_nothing, "Tue 00:50", 36)
     EXPECT_TEXT_HAS("192.0.2.1", story_document(s));
     EXPECT_THAT(s, story_ask(s, "server.show", "target=LON-CAS99", NULL) == 5);
 }
+
+/* Why: a server whose key was taken away can never say that it gives an offer back, and a rollout
+ * must not wait for it for ever. Found by sweep_seeds --seed 847, as L1.
+ * How: its OFFER is on its way when an operator revokes it and the controller is started anew. */
+STORY(operator, offer_to_a_revoked_server_comes_to_an_end, "Tue 00:50", 37)
+{
+    story_site(s, "LON", "LON-CAS01 LON-CAS02");
+    uint64_t seq = story_recycle(s, "LON-CAS01", "at=01:00", "floor=50", "no-drain", NULL);
+    story_until(s, "00:59");
+    story_hold(s, "LON-CAS01", MESSAGE_offer);
+    story_until(s, "01:00");
+    while (story_step(s, seq, "LON-CAS01")->state == STEP_PENDING)
+        story_pass(s, 100);
+    EXPECT_STEP(s, seq, "LON-CAS01", STEP_RESERVED);
+    EXPECT_THAT(s, story_ask(s, "agent.revoke", "target=LON-CAS01", NULL) == 0);
+    story_controller_dies(s, 1000);
+    story_release(s, "LON-CAS01");
+    story_until(s, "01:05");
+
+    EXPECT_STEP(s, seq, "LON-CAS01", STEP_FAILED);
+    EXPECT_THAT(s, story_step(s, seq, "LON-CAS01")->reason == REASON_REVOKED);
+    EXPECT_SLOT_HELD(s, seq, "LON-CAS01");
+    EXPECT_STATE(s, seq, ROLLOUT_HALTED);
+    EXPECT_UNTOUCHED(s, "LON-CAS01");
+}
