@@ -211,8 +211,8 @@ static void network(struct play *p)
     if (below(p, 2) == 0)
         net.twice_pm = (unsigned)below(p, 150);
     if (below(p, 3) == 0 || is_long) {
-        net.late_pm = (unsigned)below(p, 40);
-        net.late_ms = 1 + (int64_t)below(p, is_long ? 2 * 3600 * 1000 : 300000);
+        net.late_pm = (unsigned)below(p, 40) + (is_long ? 5 : 0);
+        net.late_ms = is_long ? 2 * 3600 * 1000 : 1 + (int64_t)below(p, 300000);
     }
     story_net(p->s, &net);
     story_say(p->s,
