@@ -100,10 +100,31 @@ static void tail_look(struct agent *agent, uint64_t head)
     }
 }
 
+/* Reads the veto; a change is told and logged once. */
+static void hold_look(struct agent *agent)
+{
+    if (agent->hold_path[0] == '\0')
+        return;
+    struct hold hold;
+    hold_read(agent->hold_path, &hold);
+    bool is_news = hold.is_held != agent->hold.is_held ||
+                   (hold.is_held && (hold.since_ms != agent->hold.since_ms ||
+                                     strcmp(hold.reason, agent->hold.reason) != 0));
+    agent->hold = hold;
+    if (!is_news)
+        return;
+    agent->is_heartbeat_due = true;
+    if (hold.is_held)
+        log_event(EVENT_HELD, "by=%s: %s", hold.by, hold.reason);
+    else
+        log_event(EVENT_RELEASED, "by=%s", hold.by[0] != '\0' ? hold.by : "-");
+}
+
 /* The journal first, the probe after: what the probe saw is then not older than the position told
  * with it, which is what makes it a proof. */
 static void look(struct agent *agent, struct look *ret_look)
 {
+    hold_look(agent);
     ret_look->head = ledger_head(agent->ledger);
     tail_look(agent, ret_look->head);
     struct host_pool *pool = &ret_look->pool;
@@ -151,6 +172,13 @@ static void heartbeat_send(struct agent *agent, struct look *seen)
     hb->wall_ms = agent->now.wall_ms;
     hb->is_journal_writable = agent->is_writable;
     hb->probe_seq = pool->probe_seq;
+    const struct hold *hold = &agent->hold;
+    hb->has_held_reason = hold->is_held;
+    hb->held_reason = cas_slice_of(hold->reason);
+    hb->has_held_by = hold->is_held;
+    hb->held_by = cas_slice_of(hold->by);
+    hb->has_held_since_ms = hold->is_held && hold->since_ms != 0;
+    hb->held_since_ms = hold->since_ms;
     agent->heartbeat_ms = agent->now.mono_ms;
     agent->is_heartbeat_due = false;
     agent->counts.heartbeats++;
@@ -175,6 +203,18 @@ static void desk_random(void *context, uint8_t *ret_bytes, size_t size)
 {
     struct agent *agent = context;
     agent->random(agent->context, ret_bytes, size);
+}
+
+static bool desk_held(void *context, struct cas_why *why)
+{
+    struct agent *agent = context;
+    hold_look(agent);
+    struct cas_text text = CAS_TEXT(why->text);
+    if (agent->hold.is_held) {
+        cas_text_clear(&text);
+        hold_words(&agent->hold, &text);
+    }
+    return agent->hold.is_held;
 }
 
 static enum event event_of(enum verb_news news)
@@ -295,6 +335,7 @@ parts_open(struct agent *agent, const struct agent_settings *settings, struct ca
                                  .send = desk_send,
                                  .random = desk_random,
                                  .tell = desk_tell,
+                                 .held = desk_held,
                                  .context = agent};
     return verb_desk_open(&desk, agent->now, &agent->desk, why);
 }
@@ -315,6 +356,10 @@ enum cas_err agent_open(const struct agent_settings *settings,
     agent->seed = settings->seed;
     agent->now = now;
     enum cas_err err = pools_take(agent, settings, why);
+    if (err == CAS_OK && cas_slice_copy(cas_slice_of(settings->hold_path),
+                                        agent->hold_path,
+                                        sizeof agent->hold_path) != CAS_OK)
+        err = cas_fail(why, CAS_ERR_TOO_LONG, "the hold file's path is too long");
     if (err == CAS_OK)
         err = parts_open(agent, settings, why);
     if (err != CAS_OK)
@@ -467,6 +512,15 @@ static void writable_check(struct agent *agent)
     agent->writable_ms = agent->now.mono_ms + (is_writable ? WRITABLE_MS : WRITABLE_BAD_MS);
 }
 
+/* Told before the NACK: so the controller holds the command and does not offer it again. */
+static void hold_recheck(struct agent *agent)
+{
+    bool was_held = agent->hold.is_held;
+    hold_look(agent);
+    if (agent->hold.is_held != was_held)
+        heartbeat(agent);
+}
+
 /* Told before the CLAIM: so the controller holds the command, where it would else hear it fail. */
 static void writable_recheck(struct agent *agent)
 {
@@ -490,9 +544,11 @@ static void on_message(struct agent *agent, const struct message *message)
         return;
     case MESSAGE_offer:
         writable_recheck(agent);
+        hold_recheck(agent);
         verb_on_offer(agent->desk, &message->as.offer, agent->now);
         return;
     case MESSAGE_grant:
+        hold_recheck(agent);
         verb_on_grant(agent->desk, &message->as.grant, agent->now);
         return;
     case MESSAGE_revoke:

@@ -22,6 +22,7 @@ struct agent_settings {
     struct keys_public command;      /* the controller's command key, pinned */
     const char *ledger_path;         /* borrowed during agent_open */
     const char *outbox_path;         /* likewise */
+    const char *hold_path;           /* likewise; NULL: nobody can hold this server */
     int64_t outbox_bytes;            /* cap; 0: OUTBOX_BYTES */
     int64_t sample_ms;               /* 0: SAMPLE_MS */
     int64_t report_ms;               /* 0: REPORT_MS */
@@ -45,7 +46,7 @@ struct agent_counts {
 
 struct agent;
 /* Opens ledger and outbox and settles what a restart left open. Errors as ledger_open and
- * outbox_open; CAS_ERR_CONFIG no pool, CAS_ERR_NOMEM. */
+ * outbox_open; CAS_ERR_TOO_LONG a path; CAS_ERR_CONFIG no pool, CAS_ERR_NOMEM. */
 CAS_CHECK enum cas_err agent_open(const struct agent_settings *settings,
                                   struct cas_now now,
                                   struct agent **ret_agent,

@@ -3,6 +3,7 @@
 #define AGENT_AGENT_LOOP_STATE_H
 
 #include "agent/agent_loop.h"
+#include "agent/hold/hold.h"
 #include "agent/journal/ledger.h"
 #include "agent/journal/outbox.h"
 #include "agent/symptom/symptom.h"
@@ -41,6 +42,10 @@ struct agent {
     int64_t heard_ms; /* last TICK */
     int64_t nack_ms;  /* last one of the loop's own */
     bool is_skewed;
+
+    /* the veto */
+    char hold_path[OPTIONS_PATH_BYTES]; /* "" none */
+    struct hold hold;                   /* as read last */
 
     /* heartbeats */
     struct record_tail tail[WIRE_TAIL]; /* the journal's, as of tail_head */

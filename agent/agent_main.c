@@ -93,6 +93,10 @@ static int word_run(struct start *start, enum agent_word word)
         return loaded_run(&start->call, agent_check);
     case AGENT_WORD_selftest:
         return loaded_run(&start->call, agent_selftest);
+    case AGENT_WORD_hold:
+        return loaded_run(&start->call, agent_hold);
+    case AGENT_WORD_release:
+        return loaded_run(&start->call, agent_release);
     case AGENT_WORD_install:
         return agent_install(&start->call);
     case AGENT_WORD_uninstall:

@@ -21,6 +21,7 @@ static const char *const state_files[] = {
     "agent.lock",
     "agent.log",
     "controller.pub",
+    "hold",
     "ledger.db",
     "ledger.db-shm",
     "ledger.db-wal",

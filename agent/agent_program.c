@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/hold/hold.h"
 #include "agent/place.h"
 #include "agent/service.h"
 #include "proto/base/clock.h"
@@ -57,6 +58,7 @@ void agent_paths_of(const struct agent_options *options, struct agent_paths *ret
      * hold it, and it names its holder. Elsewhere modelled servers live side by side. */
     const struct place *here = place_here();
     agent_path_in(here->is_one ? here->state : options->state, "agent.lock", ret_paths->lock);
+    agent_path_in(options->state, HOLD_FILE, ret_paths->hold);
     if (options->key[0] != '\0') {
         struct cas_text text = CAS_TEXT(ret_paths->key);
         cas_text_clear(&text);

@@ -31,6 +31,7 @@ struct agent_paths {
     char ledger[OPTIONS_PATH_BYTES];
     char outbox[OPTIONS_PATH_BYTES];
     char lock[OPTIONS_PATH_BYTES];
+    char hold[OPTIONS_PATH_BYTES];
 };
 /* What main found out before a word begins. */
 struct agent_call {
@@ -73,6 +74,9 @@ int agent_check_config(const struct agent_call *call);
 int agent_check(const struct agent_call *call);
 /* agent_selftest.c */
 int agent_selftest(const struct agent_call *call);
+/* agent_hold.c: the veto of the server's own people */
+int agent_hold(const struct agent_call *call);
+int agent_release(const struct agent_call *call);
 /* agent_manage.c; the options of these are the flags alone, no file is read yet. */
 int agent_install(const struct agent_call *call);
 int agent_uninstall(const struct agent_call *call);

@@ -54,6 +54,7 @@ static enum cas_err agent_make(struct run *run, struct cas_why *why)
                                       .command = run->controller.command,
                                       .ledger_path = run->paths.ledger,
                                       .outbox_path = run->paths.outbox,
+                                      .hold_path = run->paths.hold,
                                       .outbox_bytes = options->outbox_bytes,
                                       .sample_ms = options->sample_ms,
                                       .report_ms = options->report_ms,

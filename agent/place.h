@@ -21,5 +21,8 @@ const struct place *place_here(void);
  * one too; fine when it exists and is theirs. Folders above it are made where the system's default
  * has them. Errors of file_folder; CAS_ERR_MODE: others made it or could change what is in it. */
 CAS_CHECK enum cas_err place_state_make(const char *path, struct cas_why *why);
+/* Who runs this program, by the system's own list, as plain text: "alice", "root (sudo by alice)",
+ * a domain and its user; cut where it is longer, a number or "unknown" where it has no name. */
+void place_user(char ret_user[CAS_NAME_BYTES]);
 
 #endif

@@ -230,3 +230,42 @@ enum cas_err place_state_make(const char *path, struct cas_why *why)
     (void)LocalFree(descriptor);
     return err;
 }
+
+static void part_add(struct cas_text *text, const wchar_t *wide)
+{
+    char part[CAS_NAME_BYTES * 3];
+    if (wide_to_utf8(wide, part, sizeof part) == CAS_OK && cas_is_clean_text(cas_slice_of(part)))
+        cas_text_add(text, "%s", part);
+}
+
+void place_user(char ret_user[CAS_NAME_BYTES])
+{
+    union {
+        TOKEN_USER user;
+        char bytes[TOKEN_BYTES];
+    } token;
+    struct cas_text text = {.data = ret_user, .cap = CAS_NAME_BYTES};
+    wchar_t name[CAS_NAME_BYTES];
+    wchar_t domain[CAS_NAME_BYTES];
+    DWORD name_n = CAS_NAME_BYTES;
+    DWORD domain_n = CAS_NAME_BYTES;
+    DWORD size = 0;
+    SID_NAME_USE use;
+    HANDLE handle = NULL;
+    cas_text_clear(&text);
+    if (OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &handle) != 0) {
+        bool is_named =
+            GetTokenInformation(handle, TokenUser, &token, sizeof token, &size) != 0 &&
+            LookupAccountSidW(NULL, token.user.User.Sid, name, &name_n, domain, &domain_n, &use) !=
+                0;
+        (void)CloseHandle(handle);
+        if (is_named && domain[0] != L'\0') {
+            part_add(&text, domain);
+            cas_text_add(&text, "\\");
+        }
+        if (is_named)
+            part_add(&text, name);
+    }
+    if (text.used == 0)
+        cas_text_add(&text, "unknown");
+}

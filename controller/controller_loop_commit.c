@@ -85,7 +85,47 @@ static enum cas_err actions_save(struct controller *c,
     return err;
 }
 
-static enum cas_err dirty_save(struct controller *c, struct cas_why *why)
+static enum cas_err held_save(struct controller *c,
+                              const struct inventory_server *server,
+                              struct cas_now now,
+                              struct cas_why *why)
+{
+    bool is_held = inventory_is_held(server);
+    struct store_audit audit = {.at_ms = now.wall_ms};
+    struct cas_text words = CAS_TEXT(audit.words);
+    (void)snprintf(audit.who, sizeof audit.who, "%s", server->name);
+    (void)snprintf(audit.subject, sizeof audit.subject, "%s", server->name);
+    (void)
+        snprintf(audit.verb, sizeof audit.verb, "%s", is_held ? "server.held" : "server.released");
+    if (is_held)
+        inventory_held_words(server, &words);
+    else
+        cas_text_add(&words, "held no more by its own people");
+    return store_audit_add(c->store, &audit, why);
+}
+
+/* Told in the log once the row is there. */
+static void held_settle(struct controller *c)
+{
+    for (size_t i = 0; i < c->dirty.n; i++) {
+        struct loop_peer *peer = &c->peer[c->dirty.id[i]];
+        const struct inventory_server *server = inventory_by_id(c->inventory, c->dirty.id[i]);
+        if (server == NULL || (peer->dirt & PEER_HELD) == 0)
+            continue;
+        peer->is_held = inventory_is_held(server);
+        peer->held_since_ms = server->live.held_since_ms;
+        if (peer->is_held)
+            log_event(EVENT_SERVER_HELD,
+                      "server=%s by=%s: %s",
+                      server->name,
+                      server->live.held_by,
+                      server->live.held_reason);
+        else
+            log_event(EVENT_SERVER_RELEASED, "server=%s", server->name);
+    }
+}
+
+static enum cas_err dirty_save(struct controller *c, struct cas_now now, struct cas_why *why)
 {
     enum cas_err err = CAS_OK;
     for (size_t i = 0; i < c->dirty.n && err == CAS_OK; i++) {
@@ -95,6 +135,8 @@ static enum cas_err dirty_save(struct controller *c, struct cas_why *why)
             err = store_facts_save(c->store, server, why);
         if (err == CAS_OK && server != NULL && (dirt & PEER_EVENTS) != 0)
             err = store_events_save(c->store, server, why);
+        if (err == CAS_OK && server != NULL && (dirt & PEER_HELD) != 0)
+            err = held_save(c, server, now, why);
     }
     return err;
 }
@@ -224,7 +266,7 @@ static enum cas_err group_save(struct controller *c, struct cas_now now, struct 
     if (err == CAS_OK)
         err = actions_save(c, &c->actions, now, why);
     if (err == CAS_OK)
-        err = dirty_save(c, why);
+        err = dirty_save(c, now, why);
     return err == CAS_OK ? store_commit(c->store, why) : err;
 }
 
@@ -252,6 +294,7 @@ enum cas_err loop_commit_group(struct controller *c, struct cas_now now, struct 
     loop_send_actions(c, &c->actions, now);
 #endif
     replaced_settle(c);
+    held_settle(c);
     group_clear(c);
     return CAS_OK;
 }

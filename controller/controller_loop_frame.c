@@ -61,14 +61,32 @@ static void core_done(struct controller *c, enum cas_err err, struct cas_now now
         loop_gather(c, now);
 }
 
-void loop_events_dirty(struct controller *c, uint32_t server_id, struct cas_now now)
+static void
+dirty_add(struct controller *c, uint32_t server_id, enum peer_dirt dirt, struct cas_now now)
 {
     struct loop_peer *peer = &c->peer[server_id];
     if (peer->dirt == PEER_CLEAN && loop_list_add(&c->dirty, server_id) != CAS_OK)
         c->spoiled = CAS_ERR_NOMEM;
     else
-        peer->dirt |= PEER_EVENTS;
+        peer->dirt |= (unsigned)dirt;
     loop_gather(c, now);
+}
+
+void loop_events_dirty(struct controller *c, uint32_t server_id, struct cas_now now)
+{
+    dirty_add(c, server_id, PEER_EVENTS, now);
+}
+
+/* Again with each heartbeat until the row of it is committed. */
+static void
+held_watch(struct controller *c, const struct inventory_server *server, struct cas_now now)
+{
+    const struct loop_peer *peer = &c->peer[server->id];
+    bool is_held = inventory_is_held(server);
+    bool is_same =
+        is_held == peer->is_held && (!is_held || server->live.held_since_ms == peer->held_since_ms);
+    if (!is_same && (peer->dirt & PEER_HELD) == 0)
+        dirty_add(c, server->id, PEER_HELD, now);
 }
 
 /* A journal that stands before where it has been, or in another folder, was wiped or set back: what
@@ -145,6 +163,7 @@ static void on_hb(struct controller *c,
     up_tell(c, server, now);
     if (!loop_is_taking(c, now.mono_ms) || c->is_book_stale)
         return;
+    held_watch(c, server, now);
     if (server->recycled_ms != recycled_ms)
         loop_events_dirty(c, server->id, now);
     core_done(c, rollout_health(c->book, c->inventory, server->id, now, &c->actions), now);

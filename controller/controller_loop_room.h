@@ -20,7 +20,8 @@ enum {
 enum peer_dirt {
     PEER_CLEAN = 0,
     PEER_FACTS = 1,
-    PEER_EVENTS = 2
+    PEER_EVENTS = 2,
+    PEER_HELD = 4 /* its own people held or released it */
 };
 
 /* By server id, beside what inventory and hub keep. */
@@ -32,6 +33,8 @@ struct loop_peer {
     bool is_skewed;     /* told as skewed */
     bool has_head;      /* its HELLO or heartbeat has told how far its journal is */
     bool is_replaced;   /* its data folder is another or an older one; until that is committed */
+    bool is_held;       /* as audited last */
+    int64_t held_since_ms;
     bool has_spool;
     uint8_t spool_id[CAS_ID_BYTES]; /* of its last HELLO */
     uint8_t ack_spool[CAS_ID_BYTES];

@@ -35,6 +35,8 @@ struct verb_told {
 typedef void verb_send(void *context, const struct message *message);
 typedef void verb_random(void *context, uint8_t *ret_bytes, size_t size);
 typedef void verb_tell(void *context, const struct verb_told *told);
+/* The veto of the server's own people, as it is now; the reason says by whom and why. */
+typedef bool verb_held(void *context, struct cas_why *why);
 
 struct verb_settings {
     struct ledger *ledger; /* borrowed, as is the host */
@@ -47,6 +49,7 @@ struct verb_settings {
     verb_send *send;
     verb_random *random;
     verb_tell *tell;
+    verb_held *held; /* NULL: nobody ever holds it */
     void *context;
 };
 
@@ -68,9 +71,10 @@ void verb_on_offer(struct verb_desk *desk, const struct message_offer *offer, st
  * command key and decodable; for us; not in the journal (else its RESULT is the answer); our last
  * nonce for it, at most GRANT_LIFE_MS old on the wall clock and on the monotonic one; epoch not
  * below verb_epoch, made durable first; rollout above the floor; keyset in force; the plan was
- * received and says this verb and pool; pool allowed here; inside the window; no other command;
- * journal writable. The act begins at the next tick, if the nonce is then still young enough. The
- * signature comes first so that nothing unsigned is believed, not even an epoch. */
+ * received and says this verb and pool; inside the window; pool allowed here; not held by the
+ * server's own people, a command already begun excepted; no other command; journal writable. The
+ * act begins at the next tick, if the nonce is then still young enough. The signature comes first
+ * so that nothing unsigned is believed, not even an epoch. */
 void verb_on_grant(struct verb_desk *desk, const struct message_grant *grant, struct cas_now now);
 void verb_on_revoke(struct verb_desk *desk,
                     const struct message_revoke *revoke,

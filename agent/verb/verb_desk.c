@@ -174,6 +174,12 @@ static bool pool_is_allowed(const struct verb_desk *desk, struct cas_slice pool)
     return false;
 }
 
+/* Asked anew each time: who has just said no is not told that it was too late. */
+static bool is_vetoed(const struct verb_desk *desk, struct cas_why *why)
+{
+    return desk->settings.held != NULL && desk->settings.held(desk->settings.context, why);
+}
+
 bool verb_is_within(struct cas_now since, struct cas_now now, int64_t limit_ms)
 {
     int64_t mono_ms = now.mono_ms - since.mono_ms;
@@ -200,6 +206,7 @@ void verb_on_offer(struct verb_desk *desk, const struct message_offer *offer, st
         return;
     }
     struct verb_claim *claim = &desk->claim;
+    struct cas_why veto = {.text = ""};
     bool is_held = claim->is_given && verb_is_within(claim->at, now, GRANT_LIFE_MS);
     bool is_same = is_held && id_same(claim->cmd_id, offer->cmd_id);
     if (err != CAS_ERR_NOT_FOUND) {
@@ -211,6 +218,8 @@ void verb_on_offer(struct verb_desk *desk, const struct message_offer *offer, st
                   NACK_POOL_NOT_ALLOWED,
                   offer->cmd_id,
                   "the pool is not on this server's allow-list");
+    } else if (is_vetoed(desk, &veto)) {
+        verb_nack(desk, NACK_HELD, offer->cmd_id, veto.text);
     } else if (desk->task.phase != PHASE_NONE || (is_held && !is_same)) {
         verb_nack(desk, NACK_BUSY, offer->cmd_id, "another command is in hand");
     } else {
@@ -344,6 +353,11 @@ static enum nack_reason order_check(struct verb_desk *desk,
     if (!pool_is_allowed(desk, order->pool)) {
         (void)cas_fail(why, CAS_ERR_DENIED, "the pool is not on this server's allow-list");
         return NACK_POOL_NOT_ALLOWED;
+    }
+    if (is_vetoed(desk, why)) {
+        /* Also when it is released within moments: what was refused once is not taken later. */
+        desk->claim.is_given = false;
+        return NACK_HELD;
     }
     if (desk->task.phase != PHASE_NONE) {
         (void)cas_fail(why, CAS_ERR_BUSY, "another command is in hand");

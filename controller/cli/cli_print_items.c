@@ -44,6 +44,7 @@ static const struct column columns[] = {
     {"ServerList", "WORKER", "worker_pid", SHOW_COUNT, false},
     {"ServerList", "WORKER_AGE", "worker_age_ms", SHOW_AGE, false},
     {"ServerList", "SAMPLE_AGE", "sample_age_ms", SHOW_AGE, false},
+    {"ServerList", "HELD_BY", "held_by", SHOW_TEXT, false},
     {"ServerList", "ROLLOUT", "rollout", SHOW_TEXT, true},
     {"RolloutList", "ID", "id", SHOW_TEXT, false},
     {"RolloutList", "STATE", "state", SHOW_TEXT, false},

@@ -118,6 +118,7 @@ void cli_print_status(FILE *out, const json_t *document, bool is_wide)
     status_class(out, document, "need", "need you");
     status_class(out, document, "watch", "on watch");
     status_class(out, document, "maintenance", "maintenance");
+    status_class(out, document, "held", "held");
     if (cli_int(document, "under_way") > 0)
         fprintf(out, "%3lld under way\n", (long long)cli_int(document, "under_way"));
     fprintf(out, "%3lld healthy\n\n", (long long)cli_int(document, "healthy"));
@@ -279,6 +280,21 @@ static void server_one(FILE *out, const json_t *server)
             cli_text(server, "approved_by"));
     if (!cli_is_null(server, "health_reason"))
         fprintf(out, "  health: %s\n", cli_text(server, "health_reason"));
+    const json_t *held = json_object_get(server, "held");
+    if (held != NULL && !json_is_null(held)) {
+        char age[64] = "";
+        struct cas_text text = CAS_TEXT(age);
+        if (!cli_is_null(held, "age_ms")) {
+            cas_text_add(&text, " ");
+            cas_text_span(&text, cli_int(held, "age_ms"));
+            cas_text_add(&text, " ago");
+        }
+        cli_print_line(out,
+                       "  HELD on the server by %s%s: %s",
+                       cli_text(held, "by"),
+                       age,
+                       cli_text(held, "reason"));
+    }
     if (!cli_is_null(server, "maintenance"))
         fprintf(out, "  maintenance: %s\n", cli_text(server, "maintenance"));
     size_t i = 0;

@@ -57,6 +57,10 @@ struct inventory_live {
     bool is_drained;
     bool is_journal_writable;
     char maintenance[REASON_BYTES];
+    /* The veto of the server's own people: it serves, and may not be touched. */
+    char held_reason[REASON_BYTES]; /* "": not held, as far as was told */
+    char held_by[CAS_NAME_BYTES];
+    int64_t held_since_ms; /* the server's wall clock; 0 not known */
     bool has_requests;
     double active_requests;
     double requests_low,
@@ -150,6 +154,9 @@ enum inventory_service {
 enum inventory_service inventory_service_of(const struct inventory_server *server, int64_t mono_ms);
 const char *inventory_reason(const struct inventory_value *value); /* "" when there is none */
 const char *inventory_service_words(enum inventory_service service);
+bool inventory_is_held(const struct inventory_server *server);
+/* "held on the server by alice: replacing a fan" */
+void inventory_held_words(const struct inventory_server *server, struct cas_text *text);
 /* Requests have stopped changing by more than 10 % for 2 minutes; unknown is not settled. */
 bool inventory_is_settled(const struct inventory_server *server, int64_t mono_ms);
 

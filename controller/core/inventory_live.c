@@ -122,6 +122,14 @@ void inventory_heartbeat(struct inventory_server *server,
               live->maintenance,
               sizeof live->maintenance);
 
+    keep_text(hb->has_held_reason ? hb->held_reason : cas_slice_of(""),
+              live->held_reason,
+              sizeof live->held_reason);
+    keep_text(hb->has_held_by ? hb->held_by : cas_slice_of("somebody"),
+              live->held_by,
+              sizeof live->held_by);
+    live->held_since_ms = hb->has_held_reason && hb->has_held_since_ms ? hb->held_since_ms : 0;
+
     uint32_t pid = 0;
     int64_t start_ms = 0;
     if (hb->workers_n > 0) {
@@ -279,6 +287,19 @@ enum inventory_service inventory_service_of(const struct inventory_server *serve
         return SERVICE_UP;
 #endif
     return live->health == HEALTH_GOOD ? SERVICE_UP : SERVICE_UNPROBED;
+}
+
+bool inventory_is_held(const struct inventory_server *server)
+{
+    return server->live.held_reason[0] != '\0';
+}
+
+void inventory_held_words(const struct inventory_server *server, struct cas_text *text)
+{
+    cas_text_add(text,
+                 "held on the server by %s: %s",
+                 server->live.held_by,
+                 server->live.held_reason);
 }
 
 const char *inventory_service_words(enum inventory_service service)

@@ -65,6 +65,7 @@ enum rollout_reason { /* machine-readable: every grant, denial and hold; words i
     REASON_FIXED = 29,      /* left out of a plan: has the fix */
     REASON_NO_DATA = 30,    /* left out of a plan: health not known */
     REASON_FORGOT = 31,     /* granted, and since then its journal lost its end */
+    REASON_HELD = 32,       /* held on the server by its own people: beats every plan */
 };
 const char *rollout_state_words(enum rollout_state state);
 const char *rollout_step_words(enum rollout_step_state state);
@@ -210,7 +211,7 @@ void rollout_wish_default(struct rollout_wish *ret_wish, struct cas_now now);
 struct rollout_skip {
     size_t at;
     enum rollout_reason reason;
-    char words[96];
+    char words[256];
 };
 struct rollout_draft { /* caller frees with rollout_draft_done */
     /* Steps text owned by the draft; pool and by borrowed from the wish. */

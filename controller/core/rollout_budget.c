@@ -207,6 +207,8 @@ check_server(const struct rollout_turn *turn, const struct rollout_entry *entry,
     case SERVICE_UP:
         break;
     }
+    if (inventory_is_held(server))
+        return REASON_HELD;
     if (!server->live.is_journal_writable)
         return REASON_JOURNAL;
     if (server->live.skew_ms > CLOCK_SKEW_MS || server->live.skew_ms < -CLOCK_SKEW_MS)
@@ -287,9 +289,12 @@ enum rollout_reason rollout_check(struct rollout_turn *turn,
         const struct inventory_server *server =
             inventory_by_id(turn->inventory, entry->open.step[step].server_id);
         cas_text_add(words,
-                     "%s: %s",
-                     server == NULL ? "a server not in the inventory" : server->name,
-                     rollout_reason_words(reason));
+                     "%s: ",
+                     server == NULL ? "a server not in the inventory" : server->name);
+        if (reason == REASON_HELD)
+            inventory_held_words(server, words);
+        else
+            cas_text_add(words, "%s", rollout_reason_words(reason));
         return reason;
     }
     const struct rollout_ref *holder = other_holder(turn->book, entry, step);

@@ -260,6 +260,16 @@ enum cas_err rollout_forgot(struct rollout_book *book,
     return rollout_turn_end(&turn);
 }
 
+static void nack_text(const struct message_nack *nack, char *ret_words, size_t cap)
+{
+    bool has_text = nack->has_text && nack->text.size > 0;
+    struct cas_text words = {.data = ret_words, .cap = cap};
+    cas_text_clear(&words);
+    cas_text_add(&words, "%s", nack_words((enum nack_reason)nack->reason));
+    if (has_text)
+        cas_text_add(&words, ": %.*s", (int)nack->text.size, nack->text.data);
+}
+
 /* Refused before any GRANT was sent, or by what the agent is set up for: the same answer would come
  * again. */
 static void refuse(struct rollout_turn *turn,
@@ -268,13 +278,7 @@ static void refuse(struct rollout_turn *turn,
                    const struct message_nack *nack)
 {
     char words[160];
-    (void)snprintf(words,
-                   sizeof words,
-                   "%s%s%.*s",
-                   nack_words((enum nack_reason)nack->reason),
-                   nack->has_text && nack->text.size > 0 ? ": " : "",
-                   nack->has_text && nack->text.size < 100 ? (int)nack->text.size : 0,
-                   nack->has_text && nack->text.size > 0 ? nack->text.data : "");
+    nack_text(nack, words, sizeof words);
     rollout_step_fail(turn, entry, at, STEP_FAILED, REASON_NACK, words);
     rollout_send(turn, entry, at, ACTION_SEND_REVOKE);
 }
@@ -285,6 +289,7 @@ static void take_nack(struct rollout_turn *turn,
                       const struct message_nack *nack)
 {
     struct rollout_step *step = &entry->open.step[at];
+    char words[160];
 
     switch ((enum nack_reason)nack->reason) {
     case NACK_STALE_EPOCH: /* the controller steps down or takes a higher epoch */
@@ -306,6 +311,11 @@ static void take_nack(struct rollout_turn *turn,
                                   nack_words((enum nack_reason)nack->reason));
         else if (step->state == STEP_GRANTED)
             refuse(turn, entry, at, nack);
+        break;
+    case NACK_HELD:
+        /* No failure: it waits, PENDING again once the agent has said that it will not act. */
+        nack_text(nack, words, sizeof words);
+        rollout_step_withdraw(turn, entry, at, REASON_HELD, words);
         break;
     case NACK_JOURNAL:
         /* To the REVOKE of a grant that is dead: it cannot say, and is asked again. */

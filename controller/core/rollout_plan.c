@@ -172,7 +172,10 @@ static enum rollout_reason skip_by_state(const struct drafting *drafting,
     case SERVICE_UP:
         break;
     }
-    return REASON_NONE;
+    if (!inventory_is_held(server))
+        return REASON_NONE;
+    inventory_held_words(server, words);
+    return REASON_HELD;
 }
 
 static enum rollout_reason skip_of(const struct drafting *drafting,

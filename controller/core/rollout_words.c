@@ -84,6 +84,7 @@ const char *rollout_reason_words(enum rollout_reason reason)
         [REASON_LATE_PROOF] = "proved after its deadline",
         [REASON_FIXED] = "has the fix",
         [REASON_NO_DATA] = "health is not known",
+        [REASON_HELD] = "held on the server by its own people",
         [REASON_FORGOT] = "its journal was lost or set back after the grant",
     };
     bool is_known = (size_t)reason < CAS_COUNT(words) && words[reason] != NULL;

@@ -29,6 +29,22 @@ static void server_build(json_t *item, const struct inventory_server *server)
     view_set_text(item, "fix", view_fix_words(compliance_has_fix(&server->build)));
 }
 
+/* null: not held by its own people, as far as is known. */
+static json_t *server_held(const struct view_scene *scene, const struct inventory_server *server)
+{
+    const struct inventory_live *live = &server->live;
+    if (!inventory_is_held(server))
+        return json_null();
+    json_t *held = json_object();
+    view_set_text(held, "by", live->held_by);
+    view_set_text(held, "reason", live->held_reason);
+    view_set_time(held, "since_ms", live->held_since_ms);
+    bool has_since = live->held_since_ms != 0;
+    json_t *age = has_since ? json_integer(view_age(scene, live->held_since_ms)) : json_null();
+    json_object_set_new(held, "age_ms", age);
+    return held;
+}
+
 static void server_symptoms(json_t *item, const struct inventory_server *server)
 {
     const struct inventory_value *value = server->value;
@@ -60,6 +76,8 @@ json_t *view_server_json(const struct view_scene *scene, const struct inventory_
     const struct inventory_live *live = &server->live;
     enum inventory_service service = inventory_service_of(server, scene->now.mono_ms);
     view_set_text(item, "state", inventory_service_words(service));
+    json_object_set_new(item, "held", server_held(scene, server));
+    view_set_text(item, "held_by", inventory_is_held(server) ? live->held_by : NULL);
     bool has_proof = live->proof_mono_ms != 0;
     int64_t proof_age_ms = scene->now.mono_ms - live->proof_mono_ms;
     json_object_set_new(item, "proof_age_ms", has_proof ? json_integer(proof_age_ms) : json_null());

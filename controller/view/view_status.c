@@ -18,9 +18,10 @@ enum status_class {
     STATUS_NEED,
     STATUS_WATCH,
     STATUS_MAINTENANCE,
+    STATUS_HELD,
     STATUS_CLASS_N
 };
-static const char *const class_name[STATUS_CLASS_N] = {"need", "watch", "maintenance"};
+static const char *const class_name[STATUS_CLASS_N] = {"need", "watch", "maintenance", "held"};
 
 struct status_line {
     char words[160];
@@ -33,7 +34,7 @@ struct status_list {
     size_t n;
 };
 struct status_sums {
-    size_t healthy, approved, under_way;
+    size_t healthy, approved, under_way, held;
     int64_t oldest_age_ms;
 };
 
@@ -206,6 +207,26 @@ static bool is_under_way(const struct view_scene *scene, const struct inventory_
            state == STEP_CANCELLING;
 }
 
+/* Beside whatever else is to be said of it: who may not be touched is always named. */
+static enum cas_err sort_held(const struct view_scene *scene,
+                              size_t at,
+                              struct status_list *list,
+                              struct status_sums *sums)
+{
+    const struct inventory_server *server = inventory_at(scene->inventory, at);
+    const struct inventory_live *live = &server->live;
+    char words[160] = "", detail[160] = "";
+    struct cas_text text = CAS_TEXT(words), detail_text = CAS_TEXT(detail);
+    if (!inventory_is_held(server))
+        return CAS_OK;
+    sums->held++;
+    cas_text_add(&text, "%s", live->held_reason);
+    cas_text_add(&detail_text, "by %s", live->held_by);
+    if (live->held_since_ms != 0)
+        span_words(&detail_text, ", since ", view_age(scene, live->held_since_ms));
+    return put(&list[STATUS_HELD], at, inventory_size(scene->inventory), words, detail);
+}
+
 static enum cas_err sort_server(const struct view_scene *scene,
                                 size_t at,
                                 struct status_list *list,
@@ -216,6 +237,9 @@ static enum cas_err sort_server(const struct view_scene *scene,
         return CAS_OK;
     size_t most = inventory_size(scene->inventory);
     sums->approved++;
+    enum cas_err held = sort_held(scene, at, list, sums);
+    if (held != CAS_OK)
+        return held;
     bool is_up = inventory_service_of(server, scene->now.mono_ms) == SERVICE_UP;
     int64_t sample_ms = server->value[SYMPTOM_workers].at_ms;
     if (is_up && sample_ms != 0 && view_age(scene, sample_ms) > sums->oldest_age_ms)

@@ -67,6 +67,17 @@ static void why_service(const struct view_scene *scene,
         add_line(items, scene, live->heard_ms, "health not known: %s", live->health_reason);
         break;
     }
+    if (inventory_is_held(server)) {
+        char words[320];
+        struct cas_text text = CAS_TEXT(words);
+        cas_text_clear(&text);
+        inventory_held_words(server, &text);
+        cas_text_add(&text, "; every plan waits for it or leaves it out");
+        add_line(items, scene, live->held_since_ms, "%s", words);
+        view_add_next(next,
+                      "casfleet-agent release",
+                      "on that server, by its people: then it may be touched again");
+    }
     if (!live->is_journal_writable && live->heard_ms != 0)
         add_line(items, scene, live->heard_ms, "its journal cannot be written: it will not act");
 }

@@ -46,6 +46,7 @@ enum nack_reason {
     NACK_NO_PLAN = 11, /* send PLAN first */
     NACK_VERSION = 12,
     NACK_WINDOW = 13, /* the window has closed */
+    NACK_HELD = 14,   /* held by the server's own people; the text says by whom and why */
 };
 enum verb {
     VERB_NONE = 0,

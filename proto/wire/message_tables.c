@@ -400,6 +400,7 @@ static const struct name_row nacks[] = {
     [NACK_JOURNAL] = {.words = "the journal cannot be written, so the agent will not act"},
     [NACK_ROLLOUT_OLD] = {.words = "the rollout is older than those the journal still knows"},
     [NACK_NO_PLAN] = {.words = "the plan has not arrived yet"},
+    [NACK_HELD] = {.words = "the server is held by its own people"},
     [NACK_VERSION] = {.words = "a version or message type this agent does not know"},
     [NACK_WINDOW] = {.words = "the window has closed"},
 };

@@ -44,7 +44,7 @@ def test_a_word_that_is_none_is_named():
     assert "takes options only" in Farm.run(AGENT, "check", "twice", expect=2).stderr
 
 
-@pytest.mark.parametrize("name", ["run", "check", "selftest", "install", "uninstall", "start", "stop"])
+@pytest.mark.parametrize("name", ["run", "check", "selftest", "hold", "release", "install", "uninstall", "start", "stop"])
 def test_each_word_has_its_help(name):
     text = Farm.run(AGENT, name, "--help", expect=0).stdout
     assert text.startswith(f"casfleet-agent {name}: ") and f"use: casfleet-agent {name}" in text

@@ -57,7 +57,7 @@ struct stage_server {
     struct host *model;
     struct stage_host host;
     struct agent *agent; /* NULL: its process is dead */
-    char disk[512], ledger_path[544], outbox_path[544];
+    char disk[512], ledger_path[544], outbox_path[544], hold_path[512];
     uint32_t server_id; /* the controller's; 0 not approved */
     bool is_revoked;
 

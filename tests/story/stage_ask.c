@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/hold/hold.h"
 #include "tests/story/stage.h"
 
 void stage_operator_frame(struct story *s, struct cas_slice bytes)
@@ -232,4 +233,21 @@ uint64_t story_recycle(struct story *s, const char *target, ...)
         stage_run_check(s, seq); /* it has not begun: nothing was noted */
     s->run_seq = 0;
     return code == 0 ? seq : 0;
+}
+
+/* ---- a server's own people ---- */
+
+void story_veto(struct story *s, const char *name, const char *reason)
+{
+    struct stage_server *server = stage_find(s, name);
+    struct hold hold = {.is_held = reason != NULL,
+                        .by = "alice",
+                        .since_ms = stage_now(s, &server->clock).wall_ms};
+    struct cas_why why = {.text = ""};
+    if (reason != NULL)
+        stage_need(cas_slice_copy(cas_slice_of(reason), hold.reason, sizeof hold.reason),
+                   &why,
+                   name);
+    stage_need(hold_write(server->hold_path, &hold, &why), &why, name);
+    stage_line_add(s, false, "%s %s", reason != NULL ? "holds" : "releases", name);
 }

@@ -206,6 +206,7 @@ static void agent_begin(struct stage_server *server)
                                       .command = keys_public_of(s->command_keys),
                                       .ledger_path = server->ledger_path,
                                       .outbox_path = server->outbox_path,
+                                      .hold_path = server->hold_path,
                                       .outbox_bytes = s->settings.outbox_bytes,
                                       .sample_ms = s->settings.sample_ms,
                                       .pool = {STAGE_POOL},
@@ -551,6 +552,7 @@ void story_free(struct story *s)
         host_free(server->model);
         keys_free(server->keys);
         stage_disk_wipe(server->disk);
+        path_remove(server->hold_path);
         free(server);
     }
     controller_free(s->controller);
@@ -581,6 +583,8 @@ static struct stage_server *server_add(struct story *s, const char *site, const 
     cas_text_add(&disk, "/%s", name);
     cas_text_add(&ledger, "%s.ledger", server->disk);
     cas_text_add(&outbox, "%s.outbox", server->disk);
+    struct cas_text hold = CAS_TEXT(server->hold_path);
+    cas_text_add(&hold, "%s/%llu-%s.hold", s->settings.folder, (unsigned long long)s->number, name);
     server->keys = keys_from(s, KEYS_CURVE);
     server->key = keys_public_of(server->keys);
     server->clock.mono_base_ms = s->now_ms - BOOT_MS - (int64_t)story_throw(s, 100000);

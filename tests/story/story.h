@@ -103,6 +103,8 @@ void story_agent_starts(struct story *s, const char *server);
 void story_fails(struct story *s, const char *server, const char *failure);
 void story_kill_worker(struct story *s, const char *server); /* Exchange recycles it by itself */
 /* server NULL: the controller's clock. */
+/* Its own people hold it, by the file the agent reads; reason NULL releases it. */
+void story_veto(struct story *s, const char *server, const char *reason);
 void story_jump_wall(struct story *s, const char *server, int64_t span_ms);
 /* A disk that takes nothing more: of the controller, of all agents. Needs CASFLEET_FAILPOINTS to
  * refuse all; without, only pages are refused, and the agents' takes everything. */

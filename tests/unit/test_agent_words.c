@@ -64,9 +64,10 @@ TEST(words, what_needs_windows_is_refused_elsewhere_in_one_sentence)
 TEST(words, unknown_and_further_words_are_refused)
 {
     EXPECT_ERR(CAS_ERR_CONFIG, word_of("instal", NULL, true));
-    EXPECT_TEXT_EQ("instal: no such word; there are run, check, selftest, install, uninstall, "
-                   "start, stop",
-                   why.text);
+    EXPECT_TEXT_EQ(
+        "instal: no such word; there are run, check, selftest, hold, release, install, uninstall, "
+        "start, stop",
+        why.text);
     EXPECT_ERR(CAS_ERR_CONFIG, word_of("run", "it", true));
     EXPECT_TEXT_EQ("it: run takes options only; see casfleet-agent run --help", why.text);
 }

@@ -72,9 +72,9 @@ TEST(cli, what_is_not_known_is_no_number)
         "\"worker_pid\":null,\"worker_age_ms\":null,\"sample_age_ms\":90000}]}";
     EXPECT_TEXT_EQ(
         "NAME       SITE  EXCHANGE  FIX      STATE   REQUESTS  PRIVATE  PORTS  WORKER  WORKER_AGE  "
-        "SAMPLE_AGE\n"
+        "SAMPLE_AGE  HELD_BY\n"
         "LON-CAS01  LON   -         unknown  silent         -        -    0 %       -           -  "
-        "     1 min\n",
+        "     1 min  -\n",
         shown(CLI_TABLE, document));
     EXPECT_TEXT_HAS(",,,,", shown(CLI_CSV, document));
     EXPECT_TEXT_EQ("LON-CAS01\n", shown(CLI_NAME, document));

@@ -93,6 +93,12 @@ static void hold_journal(struct inventory_server *server)
     server->live.is_journal_writable = false;
 }
 
+static void hold_veto(struct inventory_server *server)
+{
+    memcpy(server->live.held_reason, "replacing a fan", 16);
+    memcpy(server->live.held_by, "alice", 6);
+}
+
 static void hold_skew(struct inventory_server *server)
 {
     server->live.skew_ms = -CLOCK_SKEW_MS - 1;
@@ -107,6 +113,7 @@ static const struct {
              {hold_maintenance, REASON_MAINTENANCE},
              {hold_revoked, REASON_REVOKED},
              {hold_journal, REASON_JOURNAL},
+             {hold_veto, REASON_HELD},
              {hold_skew, REASON_SKEW}};
 
 /* Why: I17, R11. Each reason not to act stops both the OFFER and the GRANT, and is told by name. */
@@ -218,6 +225,33 @@ TEST(rollout, busy_and_missing_plan_are_no_failures)
     EXPECT_UINT_EQ(2, fleet->actions.n);
     EXPECT_INT_EQ(ACTION_SEND_PLAN, fleet->actions.item[0].kind);
     EXPECT_INT_EQ(ACTION_SEND_OFFER, fleet->actions.item[1].kind);
+}
+
+/* Why: people at a server who say no have made no mistake: nothing failed, nothing halts; the
+ * server is asked again once they have released it, and only after it has said durably that it did
+ * not act. How: the NACK comes before any heartbeat has told of the hold, to the OFFER and to the
+ * GRANT.
+ */
+TEST(rollout, a_server_held_by_its_people_waits_and_is_no_failure)
+{
+    for (int is_granted = 0; is_granted < 2; is_granted++) {
+        uint64_t seq = 0;
+        CAS_AUTO(fleet) fleet = fleet_at_offer(&seq);
+        if (is_granted)
+            claim(fleet, seq);
+        nack(fleet, seq, NACK_HELD);
+        fleet_take(fleet);
+        EXPECT_STEP(fleet, seq, "A-CAS1", STEP_CANCELLING);
+        EXPECT_REASON(REASON_HELD, fleet_step(fleet, seq, "A-CAS1")->reason);
+        EXPECT_TRUE(fleet_step(fleet, seq, "A-CAS1")->holds_slot);
+        EXPECT_TEXT_HAS("held A-CAS1 the server is held by its own people: x", fleet->journal);
+        EXPECT_STATE(fleet, seq, ROLLOUT_RUNNING);
+        EXPECT_UINT_EQ(0, fleet_rollout(fleet, seq)->failed_n);
+        fleet->drop_pct = 0;
+        fleet_until_state(fleet, seq, ROLLOUT_DONE, 3 * MINUTE_MS);
+        EXPECT_UINT_EQ(2, fleet_step(fleet, seq, "A-CAS1")->attempt);
+        EXPECT_UINT_EQ(1, fleet->effect_n);
+    }
 }
 
 /* Why: a GRANT that came too late for its nonce was not taken, but only the agent's durable REVOKED

@@ -124,13 +124,15 @@ TEST(rollout_plan, each_server_left_out_is_told_with_its_reason)
     server_of(fleet, "A-CAS5")->admission = ADMISSION_REVOKED;
     server_of(fleet, "A-CAS6")->live.is_drained = true;
     server_of(fleet, "A-CAS7")->live.health = HEALTH_UNKNOWN;
+    memcpy(server_of(fleet, "A-CAS9")->live.held_reason, "replacing a fan", 16);
+    memcpy(server_of(fleet, "A-CAS9")->live.held_by, "alice", 6);
     struct inventory_server *lacking = server_of(fleet, "A-CAS8");
     lacking->has_build = true;
     lacking->build = (struct compliance_build){{15, 1, 1466, 3}};
 
     wish.floor_pct = 10;
     EXPECT_OK(draft(fleet, &wish, &plan, &why), &why);
-    EXPECT_SLICE_EQ("A-CAS8;A-CAS9;A-CAS10", plan.body.steps);
+    EXPECT_SLICE_EQ("A-CAS8;A-CAS10", plan.body.steps);
     static const struct {
         const char *name;
         enum rollout_reason reason;
@@ -141,7 +143,8 @@ TEST(rollout_plan, each_server_left_out_is_told_with_its_reason)
                     {"A-CAS4", REASON_MAINTENANCE, "in maintenance: CU23 by ops.b"},
                     {"A-CAS5", REASON_REVOKED, "revoked"},
                     {"A-CAS6", REASON_DRAINED, "drained"},
-                    {"A-CAS7", REASON_NO_DATA, "health is not known"}};
+                    {"A-CAS7", REASON_NO_DATA, "health is not known"},
+                    {"A-CAS9", REASON_HELD, "held on the server by alice: replacing a fan"}};
     EXPECT_UINT_EQ(CAS_COUNT(left_out), plan.skip_n);
     for (size_t i = 0; i < CAS_COUNT(left_out); i++) {
         const struct rollout_skip *skip = skip_of(fleet, &plan, left_out[i].name);
@@ -154,7 +157,7 @@ TEST(rollout_plan, each_server_left_out_is_told_with_its_reason)
 
     wish.is_fixed_too = true;
     EXPECT_OK(draft(fleet, &wish, &plan, &why), &why);
-    EXPECT_UINT_EQ(4, plan.server_n);
+    EXPECT_UINT_EQ(3, plan.server_n);
     rollout_draft_done(&plan);
     (void)other;
 }

@@ -162,6 +162,60 @@ static void expect_refused(struct bench *b, enum nack_reason reason, const char 
     EXPECT_UINT_EQ(0, ledger_head(b->ledger));
 }
 
+/* Why: the people at the server beat every plan: what is offered is refused, and so is what was
+ * claimed before they said no, also by a copy that comes once they have released it. */
+TEST(verb, held_server_refuses_offers_and_grants)
+{
+    struct bench b;
+    bench_init(&b);
+    b.held = "held by alice: replacing a fan";
+    bench_offer(&b, b.order.cmd_id);
+    expect_refused(&b, NACK_HELD, "held by alice: replacing a fan");
+
+    b.held = NULL;
+    bench_claim(&b);
+    b.held = "held by alice: replacing a fan";
+    bench_grant(&b);
+    expect_refused(&b, NACK_HELD, "replacing a fan");
+    b.held = NULL;
+    bench_grant(&b);
+    expect_refused(&b, NACK_NONCE, "not the last one");
+
+    bench_claim(&b);
+    bench_act(&b);
+    bench_expect_result(&b, COMMAND_DONE, "recycled");
+    bench_done(&b);
+}
+
+/* Why: half a recycle is worse than none or a whole one: what is under way is finished. How: held
+ * between INTENT and outcome; a GRANT that comes again is answered by its RESULT. */
+TEST(verb, an_act_under_way_when_the_hold_comes_is_finished)
+{
+    struct bench b;
+    bench_init(&b);
+    bench_claim(&b);
+    bench_grant(&b);
+    EXPECT_TRUE(verb_is_acting(b.desk));
+    b.held = "held by alice: replacing a fan";
+    bench_run_ms(&b, 30000);
+    bench_expect_result(&b, COMMAND_DONE, "recycled");
+    bench_grant(&b);
+    bench_expect_result(&b, COMMAND_DONE, "recycled");
+    EXPECT_UINT_EQ(1, b.fake.begun[VERB_recycle]);
+    bench_done(&b);
+}
+
+/* Why: a command that was taken back while held must be known as taken back. */
+TEST(verb, held_server_answers_a_revoke)
+{
+    struct bench b;
+    bench_init(&b);
+    b.held = "held by alice: replacing a fan";
+    bench_revoke(&b);
+    EXPECT_INT_EQ(MESSAGE_revoked, bench_last(&b)->type);
+    bench_done(&b);
+}
+
 static void spoil_audience(struct record_order *order)
 {
     order->audience[31] ^= 1;

@@ -199,7 +199,7 @@ TEST(wire_golden, manual_names_every_message_field_verb_and_symptom)
         EXPECT_TEXT_HAS(ask_words(verb), printed->data);
     for (enum symptom symptom = SYMPTOM_NONE + 1; symptom < SYMPTOM_END; symptom++)
         EXPECT_TEXT_HAS(symptom_words(symptom), printed->data);
-    for (enum nack_reason reason = NACK_STALE_EPOCH; reason <= NACK_WINDOW; reason++)
+    for (enum nack_reason reason = NACK_STALE_EPOCH; reason <= NACK_HELD; reason++)
         EXPECT_TEXT_HAS(nack_words(reason), printed->data);
     free(printed);
 }
@@ -295,9 +295,9 @@ TEST(wire, verbs_symptoms_and_reasons_have_names)
     EXPECT_INT_EQ(UNIT_BYTES, symptom_unit(SYMPTOM_private_bytes));
     EXPECT_INT_EQ(UNIT_MS, symptom_unit(SYMPTOM_worker_age));
     EXPECT_NULL(unit_name((enum unit)99));
-    for (enum nack_reason reason = NACK_STALE_EPOCH; reason <= NACK_WINDOW; reason++)
+    for (enum nack_reason reason = NACK_STALE_EPOCH; reason <= NACK_HELD; reason++)
         EXPECT_NOT_NULL(nack_words(reason));
-    EXPECT_NULL(nack_words((enum nack_reason)(NACK_WINDOW + 1)));
+    EXPECT_NULL(nack_words((enum nack_reason)(NACK_HELD + 1)));
     EXPECT_TEXT_EQ("intent", command_state_name(COMMAND_INTENT));
     EXPECT_NULL(command_state_name((enum command_state)7));
     EXPECT_TEXT_EQ("gap", entry_kind_name(ENTRY_GAP));

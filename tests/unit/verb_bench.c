@@ -119,6 +119,14 @@ static void bench_tell(void *context, const struct verb_told *told)
     b->told[told->news]++;
 }
 
+static bool bench_held(void *context, struct cas_why *why)
+{
+    struct bench *b = context;
+    if (b->held != NULL)
+        (void)cas_fail(why, CAS_ERR_GUARD, "%s", b->held);
+    return b->held != NULL;
+}
+
 static void bench_open(struct bench *b)
 {
     struct cas_why why = {.text = ""};
@@ -132,6 +140,7 @@ static void bench_open(struct bench *b)
                                      .send = bench_send,
                                      .random = bench_random,
                                      .tell = bench_tell,
+                                     .held = bench_held,
                                      .context = b};
     EXPECT_OK(verb_desk_open(&settings, b->now, &b->desk, &why), &why);
 }

@@ -48,6 +48,7 @@ struct bench {
     struct sent sent[SENT_MOST];
     size_t sent_n;
     uint8_t dice;
+    const char *held; /* by whom and why; NULL: not held */
     uint8_t plan_hash[CAS_HASH_BYTES];
     struct record_order order; /* for the next grant */
     unsigned told[VERB_NEWS_STALE + 1];
