@@ -20,7 +20,8 @@ static const struct ask_row row_of[ASK_END] = {
     [ASK_recycle_plan] =
         {ask_recycle_plan,
          "target selector exclude at until at-once gap settle drain no-drain act proof healthy "
-         "stop-after floor pool no-canary fixed-too verb exit-code"},
+         "stop-after floor pool no-canary fixed-too just-in-time min-age ram verb "
+         "exit-code"},
     [ASK_recycle_run] = {ask_recycle_run, "id reason"},
     [ASK_recycle_list] = {ask_recycle_list, "most"},
     [ASK_recycle_show] = {ask_recycle_show, "id"},

@@ -92,6 +92,25 @@ static enum cas_err wish_numbers(struct ask_call *call, struct rollout_wish *wis
     return CAS_OK;
 }
 
+static enum cas_err wish_gates(struct ask_call *call, struct rollout_wish *wish)
+{
+    static const char *const name[] = {"fit", "known", "any"}; /* enum plan_ram */
+    struct cas_slice ram = ask_get(call, "ram");
+    size_t at = 0;
+    while (ask_has(call, "ram") && at < CAS_COUNT(name) && !cas_slice_is(ram, name[at]))
+        at++;
+    if (at == CAS_COUNT(name))
+        return cas_fail(&call->why,
+                        CAS_ERR_RANGE,
+                        "--ram \"%.*s\": fit, known or any",
+                        (int)(ram.size < 40 ? ram.size : 40),
+                        ram.data);
+    wish->ram = (enum plan_ram)at;
+    wish->is_fixed_too = ask_has(call, "fixed-too");
+    wish->is_just_in_time = ask_has(call, "just-in-time");
+    return ask_get_span(call, "min-age", 400LL * DAY_MS, &wish->min_age_ms);
+}
+
 enum cas_err ask_wish(struct ask_call *call, struct rollout_wish *ret_wish)
 {
     rollout_wish_default(ret_wish, call->scene->now);
@@ -99,13 +118,14 @@ enum cas_err ask_wish(struct ask_call *call, struct rollout_wish *ret_wish)
     if (err == CAS_OK)
         err = wish_numbers(call, ret_wish);
     if (err == CAS_OK)
+        err = wish_gates(call, ret_wish);
+    if (err == CAS_OK)
         err = wish_time(call, ret_wish);
     if (err != CAS_OK)
         return err;
     if (ask_has(call, "no-drain"))
         ret_wish->drain_ms = 0;
     ret_wish->has_canary = !ask_has(call, "no-canary");
-    ret_wish->is_fixed_too = ask_has(call, "fixed-too");
     snprintf(ret_wish->by, sizeof ret_wish->by, "%s", call->who->name);
     return CAS_OK;
 }

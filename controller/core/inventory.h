@@ -53,6 +53,8 @@ struct inventory_live {
     uint64_t journal_head;
     uint32_t pid; /* newest worker; 0: none */
     int64_t start_ms;
+    int64_t renewed_mono_ms; /* controller's mono when its worker was first seen changed; 0: not in
+                                this run */
     uint32_t worker_n;
     bool is_drained;
     bool is_journal_writable;

@@ -137,8 +137,10 @@ void inventory_heartbeat(struct inventory_server *server,
         start_ms = hb->workers[hb->workers_n - 1].start_ms;
     }
     bool is_new_worker = pid != live->pid || start_ms != live->start_ms;
-    if (is_new_worker && pid != 0 && live->pid != 0)
+    if (is_new_worker && pid != 0 && live->pid != 0) {
         server->recycled_ms = now.wall_ms;
+        live->renewed_mono_ms = now.mono_ms;
+    }
     live->pid = pid;
     live->start_ms = start_ms;
     live->worker_n = (uint32_t)hb->workers_n;

@@ -7,7 +7,7 @@
 #ifndef CONTROLLER_CORE_ROLLOUT_H
 #define CONTROLLER_CORE_ROLLOUT_H
 
-#include "controller/core/inventory.h"
+#include "controller/core/need.h"
 
 enum rollout_state {
     ROLLOUT_SCHEDULED = 1, /* its start has not come */
@@ -66,6 +66,11 @@ enum rollout_reason { /* machine-readable: every grant, denial and hold; words i
     REASON_NO_DATA = 30,    /* left out of a plan: health not known */
     REASON_FORGOT = 31,     /* granted, and since then its journal lost its end */
     REASON_HELD = 32,       /* held on the server by its own people: beats every plan */
+    REASON_RAM = 33,        /* two workers do not fit in memory, or the plan wants it known */
+    REASON_NEIGHBOUR = 34,  /* a server of the site was recycled by itself: resting from that */
+    REASON_BY_ITSELF = 35,  /* left out: a new worker since the plan was made, not ordered here */
+    REASON_NO_LEAK = 36,    /* left out of a plan: just in time, and it does not leak */
+    REASON_YOUNG = 37,      /* left out of a plan: its worker is younger than asked for */
 };
 const char *rollout_state_words(enum rollout_state state);
 const char *rollout_step_words(enum rollout_step_state state);
@@ -203,8 +208,11 @@ struct rollout_wish { /* what the operator asked; defaults filled by rollout_wis
     uint32_t at_once;
     int64_t gap_ms, settle_ms, drain_ms, act_ms, proof_ms;
     uint32_t healthy_n, stop_after, floor_pct;
-    bool has_canary;   /* the first server alone */
-    bool is_fixed_too; /* also servers that have the fix (skipped otherwise) */
+    bool has_canary;      /* the first server alone */
+    bool is_fixed_too;    /* also servers that have the fix (skipped otherwise, unless they leak) */
+    bool is_just_in_time; /* only servers that leak, or of which it is not known */
+    int64_t min_age_ms;   /* servers with a younger worker are left out; 0: none */
+    enum plan_ram ram;
     char by[CAS_NAME_BYTES];
 };
 void rollout_wish_default(struct rollout_wish *ret_wish, struct cas_now now);

@@ -75,6 +75,19 @@ bool rollout_is_out(const struct rollout_book *book,
            holder_of(book, server->id, NULL) != NULL;
 }
 
+bool rollout_is_ours(const struct rollout_book *book, const struct inventory_server *server)
+{
+    const struct inventory_live *live = &server->live;
+    const struct rollout_ref *ref = rollout_refs_of(book, server->id);
+    for (; ref != NULL; ref = rollout_refs_next(book, ref)) {
+        const struct rollout_step *step = &ref->entry->open.step[ref->step];
+        if (rollout_is_under_way(step) || step->holds_slot ||
+            (live->pid != 0 && step->evidence.pid_after == live->pid))
+            return true;
+    }
+    return false;
+}
+
 static bool count_servers(struct rollout_turn *turn, const char *site)
 {
     struct rollout_budget *budget = &turn->book->budget;
@@ -275,6 +288,28 @@ static enum rollout_reason check_floor(struct rollout_turn *turn,
     return REASON_FLOOR;
 }
 
+/* Two workers overlap in a recycle. Not known does not block unless the plan says so: a counter
+ * that cannot be read would else keep the cure away for good, and what can go wrong by it is one
+ * server, at which the stop rule ends the round. */
+static enum rollout_reason check_ram(struct rollout_turn *turn,
+                                     const struct rollout_entry *entry,
+                                     size_t step,
+                                     struct cas_text *words)
+{
+    const struct record_plan_body *body = &entry->open.body;
+    uint64_t ram = body->has_ram ? body->ram : PLAN_RAM_FIT;
+    const struct inventory_server *server =
+        inventory_by_id(turn->inventory, entry->open.step[step].server_id);
+    if (body->verb != VERB_recycle || ram == PLAN_RAM_ANY)
+        return REASON_NONE;
+    enum need_ram found = need_ram_of(server, turn->now.wall_ms, NULL);
+    if (found == RAM_FITS || (found == RAM_UNKNOWN && ram != PLAN_RAM_KNOWN))
+        return REASON_NONE;
+    cas_text_add(words, "%s: ", server->name);
+    (void)need_ram_of(server, turn->now.wall_ms, words);
+    return REASON_RAM;
+}
+
 enum rollout_reason rollout_check(struct rollout_turn *turn,
                                   const struct rollout_entry *entry,
                                   size_t step,
@@ -304,5 +339,8 @@ enum rollout_reason rollout_check(struct rollout_turn *turn,
     }
     if (!rollout_takes_out(&entry->open))
         return REASON_NONE;
+    reason = check_ram(turn, entry, step, words);
+    if (reason != REASON_NONE)
+        return reason;
     return check_floor(turn, entry, step, words);
 }

@@ -8,10 +8,11 @@
 #include "controller/core/rollout.h"
 
 enum {
-    ROLLOUT_ASK_MS = 30 * 1000,      /* REVOKE as a question what came of a command */
-    ROLLOUT_GRACE_MS = 60 * 1000,    /* after drain and act: I10's 60 s */
-    ROLLOUT_LATE_MS = 5 * 60 * 1000, /* a start missed by more is missed for good */
-    ROLLOUT_ATTEMPTS = 5,            /* automatic ones, each after a durable REVOKED */
+    ROLLOUT_ASK_MS = 30 * 1000,              /* REVOKE as a question what came of a command */
+    ROLLOUT_GRACE_MS = 60 * 1000,            /* after drain and act: I10's 60 s */
+    ROLLOUT_LATE_MS = 5 * 60 * 1000,         /* a start missed by more is missed for good */
+    ROLLOUT_CREDIT_MS = 12 * 60 * 60 * 1000, /* an older worker is no recycle for this plan */
+    ROLLOUT_ATTEMPTS = 5,                    /* automatic ones, each after a durable REVOKED */
     ROLLOUT_BUCKETS = 16384,
     ROLLOUT_GROUP_BUCKETS = 1024,
     ROLLOUT_NONE = UINT32_MAX,
@@ -136,6 +137,10 @@ bool rollout_is_out(const struct rollout_book *book,
                     const struct inventory_server *server,
                     int64_t mono_ms);
 
+/* Its worker is the one that an order of ours left, or one that an order under way may be making.
+ */
+bool rollout_is_ours(const struct rollout_book *book, const struct inventory_server *server);
+
 /* rollout_step.c: the transitions */
 void rollout_step_set(struct rollout_entry *entry, size_t step, enum rollout_step_state state);
 void rollout_step_reserve(struct rollout_turn *turn, struct rollout_entry *entry, size_t step);
@@ -158,6 +163,11 @@ void rollout_step_fail(struct rollout_turn *turn,
                        const char *words);
 void rollout_step_prove(struct rollout_turn *turn, struct rollout_entry *entry, size_t step);
 void rollout_step_close(struct rollout_turn *turn, struct rollout_entry *entry, size_t step);
+/* What the step was for has happened without us. */
+void rollout_step_credit(struct rollout_turn *turn,
+                         struct rollout_entry *entry,
+                         size_t step,
+                         const char *words);
 void rollout_step_skip(struct rollout_turn *turn, struct rollout_entry *entry, size_t step);
 /* PENDING again under a new command id. */
 void rollout_step_again(struct rollout_turn *turn, struct rollout_entry *entry, size_t step);

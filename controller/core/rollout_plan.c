@@ -178,6 +178,43 @@ static enum rollout_reason skip_by_state(const struct drafting *drafting,
     return REASON_HELD;
 }
 
+/* The fix ends the leak from the next worker on, so a worker that leaks is recycled all the same.
+ */
+static enum rollout_reason skip_by_need(const struct drafting *drafting,
+                                        const struct inventory_server *server,
+                                        struct cas_text *words)
+{
+    const struct rollout_wish *wish = drafting->wish;
+    int64_t wall_ms = drafting->now.wall_ms;
+    int64_t age_ms = need_worker_age_ms(server, wall_ms);
+    enum need_leak leak = need_leak_of(server, wall_ms, NULL);
+    bool is_fixed = server->has_build && compliance_has_fix(&server->build) == COMPLIANCE_HAS;
+    if (is_fixed && !wish->is_fixed_too && leak != LEAK_SIGNS) {
+        cas_text_add(words, "has the fix: ");
+        compliance_name(&server->build, words);
+        cas_text_add(words, "; ");
+        (void)need_leak_of(server, wall_ms, words);
+        return REASON_FIXED;
+    }
+    if (age_ms >= 0 && age_ms < wish->min_age_ms) {
+        cas_text_add(words, "recycled ");
+        cas_text_span(words, age_ms);
+        cas_text_add(words, " ago%s", rollout_is_ours(drafting->book, server) ? "" : " by itself");
+        return REASON_YOUNG;
+    }
+    if (wish->is_just_in_time && leak == LEAK_NONE) {
+        (void)need_leak_of(server, wall_ms, words);
+        return REASON_NO_LEAK;
+    }
+    enum need_ram ram = need_ram_of(server, wall_ms, NULL);
+    bool is_short = ram == RAM_SHORT && wish->ram != PLAN_RAM_ANY;
+    if (!is_short && !(ram == RAM_UNKNOWN && wish->ram == PLAN_RAM_KNOWN))
+        return REASON_NONE;
+    (void)need_ram_of(server, wall_ms, words);
+    cas_text_add(words, "; --ram any takes it all the same");
+    return REASON_RAM;
+}
+
 static enum rollout_reason skip_of(const struct drafting *drafting,
                                    const struct inventory_server *server,
                                    struct cas_text *words)
@@ -194,13 +231,8 @@ static enum rollout_reason skip_of(const struct drafting *drafting,
                      rollout_state_words(other->state));
         return REASON_SLOT;
     }
-    if (drafting->wish->verb == VERB_recycle && !drafting->wish->is_fixed_too &&
-        server->has_build && compliance_has_fix(&server->build) == COMPLIANCE_HAS) {
-        cas_text_add(words, "has the fix: ");
-        compliance_name(&server->build, words);
-        return REASON_FIXED;
-    }
-    return REASON_NONE;
+    return drafting->wish->verb == VERB_recycle ? skip_by_need(drafting, server, words)
+                                                : REASON_NONE;
 }
 
 /* ---- who is urgent, who is busy ---- */
@@ -514,6 +546,8 @@ static void fill_body(struct drafting *drafting, uint64_t seq)
         .healthy_n = wish->healthy_n,
         .stop_after = wish->stop_after,
         .floor_pct = wish->floor_pct,
+        .has_ram = wish->ram != PLAN_RAM_FIT,
+        .ram = (uint64_t)wish->ram,
         .by = cas_slice_of(wish->by),
         .steps = {drafting->draft->steps, drafting->steps.used},
     };

@@ -1,5 +1,6 @@
 #include "controller/core/rollout.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "controller/core/rollout_inside.h"
@@ -138,6 +139,20 @@ void rollout_step_again(struct rollout_turn *turn, struct rollout_entry *entry, 
     turn->book->derive(entry->open.seq, at + 1, step->server_id, step->attempt, step->cmd_id);
     rollout_step_set(entry, at, STEP_PENDING);
     rollout_save_step(turn, entry, at);
+}
+
+void rollout_step_credit(struct rollout_turn *turn,
+                         struct rollout_entry *entry,
+                         size_t at,
+                         const char *words)
+{
+    struct rollout_step *step = &entry->open.step[at];
+
+    step->reason = REASON_BY_ITSELF;
+    (void)snprintf(step->note, sizeof step->note, "%s", words);
+    rollout_step_set(entry, at, STEP_SKIPPED);
+    rollout_save_step(turn, entry, at);
+    rollout_tell(turn, entry, at, NOTE_SKIPPED, REASON_BY_ITSELF, "%s", words);
 }
 
 void rollout_step_skip(struct rollout_turn *turn, struct rollout_entry *entry, size_t at)

@@ -258,12 +258,88 @@ static enum rollout_reason rest(const struct rollout_turn *turn, const struct ro
     return REASON_NONE;
 }
 
+static bool is_of_wave(const struct rollout_turn *turn,
+                       const struct rollout_entry *entry,
+                       uint32_t wave,
+                       const char *site)
+{
+    for (size_t i = 0; i < entry->open.step_n && entry->open.step[i].wave <= wave; i++) {
+        if (entry->open.step[i].wave != wave)
+            continue;
+        const struct inventory_server *server =
+            inventory_by_id(turn->inventory, entry->open.step[i].server_id);
+        if (server != NULL && strcmp(server->label[LABEL_SITE], site) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The server of the wave's sites that was recycled last without an order of ours, within the gap:
+ * its users reconnect, to it and to its neighbours, as they do after one that was ordered. By the
+ * monotonic clock, so that no clock that is set can make a gap shorter or endless. */
+static const struct inventory_server *
+renewed(const struct rollout_turn *turn, const struct rollout_entry *entry, uint32_t wave)
+{
+    const struct inventory_server *last = NULL;
+    size_t size = inventory_size(turn->inventory);
+    if (!rollout_takes_out(&entry->open))
+        return NULL;
+    for (size_t i = 0; i < size; i++) {
+        const struct inventory_server *server = inventory_at(turn->inventory, i);
+        int64_t at_ms = server->live.renewed_mono_ms;
+        if (at_ms == 0 || turn->now.mono_ms - at_ms >= (int64_t)entry->open.body.gap_ms ||
+            (last != NULL && at_ms <= last->live.renewed_mono_ms))
+            continue;
+        if (!rollout_is_ours(turn->book, server) &&
+            is_of_wave(turn, entry, wave, server->label[LABEL_SITE]))
+            last = server;
+    }
+    return last;
+}
+
+static void renewed_words(const struct rollout_turn *turn,
+                          const struct inventory_server *server,
+                          struct cas_text *words)
+{
+    cas_text_add(words, "%s was recycled by itself ", server->name);
+    cas_text_span(words, turn->now.mono_ms - server->live.renewed_mono_ms);
+    cas_text_add(words, " ago: the gap runs from there");
+}
+
+/* Exchange, IIS or somebody by hand has done what the step is for, since the plan was made: seen on
+ * a server in service. A retry and what is owed are not credited: they are about an act of ours. */
+static bool is_credited(const struct rollout_turn *turn,
+                        const struct rollout_entry *entry,
+                        size_t at,
+                        struct cas_text *words)
+{
+    const struct rollout_step *step = &entry->open.step[at];
+    const struct inventory_server *server = inventory_by_id(turn->inventory, step->server_id);
+    if (entry->open.body.verb != VERB_recycle || step->reason == REASON_RETRY || step->holds_slot ||
+        rollout_is_owed(step) || server == NULL ||
+        inventory_service_of(server, turn->now.mono_ms) != SERVICE_UP ||
+        rollout_is_ours(turn->book, server))
+        return false;
+    int64_t age_ms = need_worker_age_ms(server, turn->now.wall_ms);
+    if (age_ms < 0 || age_ms > ROLLOUT_CREDIT_MS ||
+        server->live.start_ms <= entry->open.body.made_ms + CLOCK_SKEW_MS)
+        return false;
+    cas_text_add(words, "recycled by itself ");
+    cas_text_span(words, age_ms);
+    cas_text_add(words, " ago, worker %u", server->live.pid);
+    return true;
+}
+
 static enum rollout_reason begin_step(struct rollout_turn *turn,
                                       struct rollout_entry *entry,
                                       size_t at,
                                       struct cas_text *words)
 {
     struct rollout_step *step = &entry->open.step[at];
+    if (is_credited(turn, entry, at, words)) {
+        rollout_step_credit(turn, entry, at, words->data);
+        return REASON_NONE;
+    }
     enum rollout_reason reason = rollout_check(turn, entry, at, words);
 
     if (reason == REASON_NONE) {
@@ -314,6 +390,13 @@ static void begin_steps(struct rollout_turn *turn, struct rollout_entry *entry)
             if (open->rest_mono_ms == 0)
                 open->rest_mono_ms = turn->now.mono_ms;
             hold(turn, entry, resting, "");
+            return;
+        }
+        const struct inventory_server *neighbour = renewed(turn, entry, wave);
+        if (neighbour != NULL) {
+            struct cas_text words = CAS_TEXT(first_words);
+            renewed_words(turn, neighbour, &words);
+            hold(turn, entry, REASON_NEIGHBOUR, first_words);
             return;
         }
         begin_wave(turn, entry, wave);
@@ -453,8 +536,16 @@ hold_running(struct rollout_turn *turn, struct rollout_entry *entry, struct roll
     uint32_t wave = open->step[at].wave;
     if (wave > open->wave && !open->is_alone) {
         hold_of->reason = rest(turn, entry);
-        if (hold_of->reason != REASON_NONE)
+        if (hold_of->reason != REASON_NONE) {
             hold_rest(turn, entry, hold_of->reason, hold_of);
+            return;
+        }
+        const struct inventory_server *neighbour = renewed(turn, entry, wave);
+        if (neighbour == NULL)
+            return;
+        hold_of->reason = REASON_NEIGHBOUR;
+        hold_of->until_mono_ms = neighbour->live.renewed_mono_ms + (int64_t)open->body.gap_ms;
+        renewed_words(turn, neighbour, &words);
         return;
     }
     bool is_waiting = false;

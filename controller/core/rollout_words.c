@@ -84,6 +84,11 @@ const char *rollout_reason_words(enum rollout_reason reason)
         [REASON_LATE_PROOF] = "proved after its deadline",
         [REASON_FIXED] = "has the fix",
         [REASON_NO_DATA] = "health is not known",
+        [REASON_RAM] = "two workers do not fit in memory, or it is not known",
+        [REASON_NEIGHBOUR] = "resting: a server of its site was recycled by itself",
+        [REASON_BY_ITSELF] = "recycled by itself",
+        [REASON_NO_LEAK] = "does not leak",
+        [REASON_YOUNG] = "recycled recently",
         [REASON_HELD] = "held on the server by its own people",
         [REASON_FORGOT] = "its journal was lost or set back after the grant",
     };

@@ -108,6 +108,14 @@ why_pool(const struct view_scene *scene, const struct inventory_server *server, 
         else
             add_line(items, scene, value->at_ms, "%s not known: %s", name, inventory_reason(value));
     }
+    char words[200];
+    struct cas_text need = CAS_TEXT(words);
+    cas_text_clear(&need);
+    (void)need_leak_of(server, scene->now.wall_ms, &need);
+    add_line(items, scene, 0, "%s", words);
+    cas_text_clear(&need);
+    (void)need_ram_of(server, scene->now.wall_ms, &need);
+    add_line(items, scene, 0, "%s", words);
     if (server->event_4227_n > 0)
         add_line(items,
                  scene,

@@ -48,6 +48,12 @@ enum nack_reason {
     NACK_WINDOW = 13, /* the window has closed */
     NACK_HELD = 14,   /* held by the server's own people; the text says by whom and why */
 };
+/* What a plan wants to know of memory before a recycle, in which two workers overlap. */
+enum plan_ram {
+    PLAN_RAM_FIT = 0,   /* a server on which they are known not to fit waits; not known is told */
+    PLAN_RAM_KNOWN = 1, /* not known waits as well */
+    PLAN_RAM_ANY = 2,   /* nobody waits for it */
+};
 enum verb {
     VERB_NONE = 0,
 #define VERB(name, number, words) VERB_##name = (number),

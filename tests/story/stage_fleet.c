@@ -552,7 +552,7 @@ void story_free(struct story *s)
         host_free(server->model);
         keys_free(server->keys);
         stage_disk_wipe(server->disk);
-        path_remove(server->hold_path);
+        (void)remove(server->hold_path);
         free(server);
     }
     controller_free(s->controller);
