@@ -27,6 +27,7 @@ static const struct {
     [NOTE_MISSED] = {"rollout.missed", EVENT_ROLLOUT_HALTED},
     [NOTE_WAVE] = {"rollout.wave", EVENT_NONE},
     [NOTE_HELD] = {"step.held", EVENT_STEP_HELD},
+    [NOTE_EVIDENCE] = {"rollout.evidence", EVENT_NONE},
 };
 
 static const char *server_name(const struct controller *c, const struct rollout_action *action)

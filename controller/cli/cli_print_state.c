@@ -336,6 +336,23 @@ void cli_print_server(FILE *out, const json_t *document, bool is_wide)
     }
 }
 
+static void why_evidence(FILE *out, const json_t *document)
+{
+    size_t i = 0;
+    const json_t *row = NULL;
+    json_array_foreach(json_object_get(document, "evidence"), i, row)
+    {
+        if (i == 0) {
+            char when[64];
+            struct cas_text text = CAS_TEXT(when);
+            cas_text_clear(&text);
+            cli_add_clock(&text, cli_int(row, "at_ms"), CLI_CLOCK_SECOND);
+            fprintf(out, "Frozen at the halt, %s\n", when);
+        }
+        cli_print_line(out, "  %s", cli_text(row, "words"));
+    }
+}
+
 static void why_history(FILE *out, const json_t *document)
 {
     const json_t *history = json_object_get(document, "history");
@@ -367,6 +384,7 @@ void cli_print_why(FILE *out, const json_t *document, bool is_wide)
         }
         cli_print_line(out, "  %-16s %s", age, cli_text(item, "words"));
     }
+    why_evidence(out, document);
     why_history(out, document);
     cli_print_next(out, document, rollout == NULL ? "Next" : "Choose");
 }

@@ -139,3 +139,52 @@ int64_t need_worker_age_ms(const struct inventory_server *server, int64_t wall_m
         return -1;
     return age_ms > 0 ? age_ms : 0;
 }
+
+static void picture_symptom(const struct inventory_server *server,
+                            enum symptom symptom,
+                            int64_t wall_ms,
+                            struct cas_text *words,
+                            struct cas_text *unknown)
+{
+    const struct inventory_value *value = &server->value[symptom];
+    if (!is_fresh(value, wall_ms)) {
+        cas_text_add(unknown, "%s%s", unknown->used > 0 ? ", " : "", symptom_name(symptom));
+    } else if (symptom_unit(symptom) == UNIT_BYTES) {
+        cas_text_add(words, "; %s ", symptom_name(symptom));
+        add_bytes(words, value->value);
+    } else {
+        cas_text_add(words, "; %s %.0f", symptom_name(symptom), value->value);
+    }
+}
+
+void need_picture(const struct inventory_server *server, struct cas_now now, struct cas_text *words)
+{
+    static const enum symptom shown[] = {SYMPTOM_stranded_requests,
+                                         SYMPTOM_ports_used,
+                                         SYMPTOM_memory_available};
+    const struct inventory_live *live = &server->live;
+    char text[96];
+    struct cas_text unknown = CAS_TEXT(text);
+    cas_text_clear(&unknown);
+    enum inventory_service service = inventory_service_of(server, now.mono_ms);
+    cas_text_add(words, "%s", inventory_service_words(service));
+    if (service == SERVICE_SICK && live->health_reason[0] != '\0')
+        cas_text_add(words, " (%.40s)", live->health_reason);
+    if (inventory_is_held(server))
+        cas_text_add(words, ", held");
+    int64_t age_ms = need_worker_age_ms(server, now.wall_ms);
+    if (live->pid != 0 && age_ms >= 0) {
+        cas_text_add(words, "; worker %u for ", live->pid);
+        cas_text_span(words, age_ms);
+    } else {
+        cas_text_add(&unknown, "worker");
+    }
+    if (live->has_requests)
+        cas_text_add(words, "; requests %.0f", live->active_requests);
+    else
+        cas_text_add(&unknown, "%srequests", unknown.used > 0 ? ", " : "");
+    for (size_t i = 0; i < CAS_COUNT(shown); i++)
+        picture_symptom(server, shown[i], now.wall_ms, words, &unknown);
+    if (unknown.used > 0)
+        cas_text_add(words, "; not known: %s", text);
+}

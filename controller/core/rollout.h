@@ -182,6 +182,7 @@ enum rollout_note { /* what happened, for audit and log */
     NOTE_MISSED,
     NOTE_WAVE,
     NOTE_HELD,
+    NOTE_EVIDENCE, /* at a halt, of the rollout: how it stood then, one server of its sites each */
 };
 struct rollout_action {
     enum rollout_action_kind kind;

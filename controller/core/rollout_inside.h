@@ -13,6 +13,7 @@ enum {
     ROLLOUT_LATE_MS = 5 * 60 * 1000,         /* a start missed by more is missed for good */
     ROLLOUT_CREDIT_MS = 12 * 60 * 60 * 1000, /* an older worker is no recycle for this plan */
     ROLLOUT_ATTEMPTS = 5,                    /* automatic ones, each after a durable REVOKED */
+    ROLLOUT_EVIDENCE = 64,                   /* servers in a dossier; the rest are counted */
     ROLLOUT_BUCKETS = 16384,
     ROLLOUT_GROUP_BUCKETS = 1024,
     ROLLOUT_NONE = UINT32_MAX,

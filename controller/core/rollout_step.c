@@ -324,6 +324,121 @@ void rollout_step_close(struct rollout_turn *turn, struct rollout_entry *entry, 
     rollout_end_if_quiet(turn, entry);
 }
 
+/* ---- the dossier of a halt ---- */
+
+/* The server's step in this rollout; NULL: a neighbour. */
+static const struct rollout_step *
+step_of(const struct rollout_turn *turn, const struct rollout_entry *entry, uint32_t server_id)
+{
+    const struct rollout_ref *ref = rollout_refs_of(turn->book, server_id);
+    while (ref != NULL && ref->entry != entry)
+        ref = rollout_refs_next(turn->book, ref);
+    return ref == NULL ? NULL : &entry->open.step[ref->step];
+}
+
+static bool is_failed(const struct rollout_step *step)
+{
+    return step != NULL && (step->state == STEP_FAILED || step->state == STEP_UNKNOWN);
+}
+
+/* Its group was touched: the wave in hand or one before had somebody there. */
+static bool
+is_site_of(const struct rollout_turn *turn, const struct rollout_entry *entry, const char *site)
+{
+    for (size_t i = 0; i < entry->open.step_n && entry->open.step[i].wave <= entry->open.wave;
+         i++) {
+        const struct inventory_server *server =
+            inventory_by_id(turn->inventory, entry->open.step[i].server_id);
+        if (server != NULL && strcmp(server->label[LABEL_SITE], site) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void tell_picture(struct rollout_turn *turn,
+                         const struct rollout_entry *entry,
+                         const struct inventory_server *server,
+                         const struct rollout_step *step)
+{
+    char text[160];
+    struct cas_text words = CAS_TEXT(text);
+    cas_text_clear(&words);
+    cas_text_add(&words,
+                 "%s, %s: ",
+                 server->name,
+                 step == NULL ? "not in the plan" : rollout_step_words(step->state));
+    need_picture(server, turn->now, &words);
+    rollout_tell(turn, entry, SIZE_MAX, NOTE_EVIDENCE, REASON_NONE, "%s", text);
+}
+
+/* Done against not done at the same instant: is it the rollout, or that one server? */
+static void tell_comparison(struct rollout_turn *turn, const struct rollout_entry *entry)
+{
+    size_t done_n = 0, done_bad_n = 0, left_n = 0, left_bad_n = 0, failed_n = 0;
+    for (size_t i = 0; i < entry->open.step_n; i++) {
+        const struct rollout_step *step = &entry->open.step[i];
+        const struct inventory_server *server = inventory_by_id(turn->inventory, step->server_id);
+        bool is_bad =
+            server == NULL || inventory_service_of(server, turn->now.mono_ms) != SERVICE_UP;
+        bool is_left = step->state == STEP_PENDING || step->state == STEP_CANCELLED;
+        failed_n += is_failed(step);
+        done_n += step->state == STEP_CLOSED;
+        done_bad_n += step->state == STEP_CLOSED && is_bad;
+        left_n += is_left;
+        left_bad_n += is_left && is_bad;
+    }
+    rollout_tell(
+        turn,
+        entry,
+        SIZE_MAX,
+        NOTE_EVIDENCE,
+        REASON_NONE,
+        "%zu done against %zu not done at that moment: %zu and %zu not in service; %zu failed",
+        done_n,
+        left_n,
+        done_bad_n,
+        left_bad_n,
+        failed_n);
+}
+
+/* The whole group as it stands now, those that failed first: later it will look otherwise. Saved in
+ * the commit of the halt itself. */
+static void freeze(struct rollout_turn *turn, const struct rollout_entry *entry)
+{
+    size_t size = inventory_size(turn->inventory);
+    size_t told_n = 0, more_n = 0;
+    tell_comparison(turn, entry);
+    for (int is_rest = 0; is_rest < 2; is_rest++) {
+        const char *site = NULL;
+        bool is_in = false;
+        for (size_t i = 0; i < size; i++) {
+            const struct inventory_server *server = inventory_at(turn->inventory, i);
+            const struct rollout_step *step = step_of(turn, entry, server->id);
+            if (is_failed(step) == (is_rest != 0) || server->admission == ADMISSION_REVOKED)
+                continue;
+            /* In order of name, neighbours are mostly of one site. */
+            if (site == NULL || strcmp(site, server->label[LABEL_SITE]) != 0)
+                is_in = is_site_of(turn, entry, server->label[LABEL_SITE]);
+            site = server->label[LABEL_SITE];
+            if (!is_in)
+                continue;
+            if (told_n < ROLLOUT_EVIDENCE)
+                tell_picture(turn, entry, server, step);
+            else
+                more_n++;
+            told_n++;
+        }
+    }
+    if (more_n > 0)
+        rollout_tell(turn,
+                     entry,
+                     SIZE_MAX,
+                     NOTE_EVIDENCE,
+                     REASON_NONE,
+                     "and %zu more of its sites, not written down",
+                     more_n);
+}
+
 void rollout_stop(struct rollout_turn *turn,
                   struct rollout_entry *entry,
                   enum rollout_state state,
@@ -347,6 +462,8 @@ void rollout_stop(struct rollout_turn *turn,
                      open->failed_n - open->forgiven_n,
                      (unsigned)open->body.stop_after,
                      tally.untouched_n);
+    if (state == ROLLOUT_HALTED)
+        freeze(turn, entry);
     else
         rollout_tell(turn,
                      entry,

@@ -146,14 +146,69 @@ static void fit_words(const struct view_scene *scene,
     cas_text_add(text, left_ms <= window_ms ? ": fits" : ": does not fit");
 }
 
-/* What can be said of one failed server of a rollout that stands still. */
-static void
-next_of_failed(json_t *next, const struct inventory_server *server, const char *id, const char *fit)
+/* What one more out costs its site. */
+static void site_words(const struct view_scene *scene,
+                       const struct rollout *rollout,
+                       const struct inventory_server *server,
+                       struct cas_text *text)
 {
-    char command[192], detail[224];
+    const char *site = server->label[LABEL_SITE];
+    uint32_t size = 0;
+    for (size_t i = 0; i < inventory_size(scene->inventory); i++) {
+        const struct inventory_server *other = inventory_at(scene->inventory, i);
+        size +=
+            other->admission != ADMISSION_REVOKED && strcmp(other->label[LABEL_SITE], site) == 0;
+    }
+    cas_text_add(text,
+                 "; %u of %u of its site out now, %u may be",
+                 rollout_out_now(scene->book, scene->inventory, site, scene->now.mono_ms),
+                 size,
+                 rollout_may_be_out(size, (uint32_t)rollout->body.floor_pct));
+}
+
+/* What waiting costs: who of those not touched leaks now, and of whom that is not known. */
+static void
+waiting_words(const struct view_scene *scene, const struct rollout *rollout, struct cas_text *text)
+{
+    size_t leak_n = 0, unknown_n = 0;
+    const char *worst = NULL;
+    int64_t worst_ms = -1;
+    for (size_t i = 0; i < rollout->step_n; i++) {
+        const struct rollout_step *step = &rollout->step[i];
+        const struct inventory_server *server = inventory_by_id(scene->inventory, step->server_id);
+        if ((step->state != STEP_PENDING && step->state != STEP_CANCELLED) || server == NULL)
+            continue;
+        enum need_leak leak = need_leak_of(server, scene->now.wall_ms, NULL);
+        int64_t age_ms = need_worker_age_ms(server, scene->now.wall_ms);
+        leak_n += leak == LEAK_SIGNS;
+        unknown_n += leak == LEAK_UNKNOWN;
+        if (age_ms > worst_ms) {
+            worst_ms = age_ms;
+            worst = server->name;
+        }
+    }
+    cas_text_add(text, ": %zu leak now, of %zu it is not known", leak_n, unknown_n);
+    if (worst == NULL)
+        return;
+    cas_text_add(text, "; oldest worker %s, ", worst);
+    cas_text_span(text, worst_ms);
+}
+
+/* What can be said of one failed server of a rollout that stands still. */
+static void next_of_failed(json_t *next,
+                           const struct view_scene *scene,
+                           const struct rollout *rollout,
+                           const struct inventory_server *server,
+                           const char *fit)
+{
+    char command[192], detail[224], id[24];
     struct cas_text text = CAS_TEXT(command), detail_text = CAS_TEXT(detail);
+    view_rollout_id(rollout->seq, id);
     cas_text_add(&text, "casfleet recycle retry %s %s", id, server->name);
-    view_add_next(next, command, "once more, alone, then wait for you");
+    cas_text_add(&detail_text, "once more, alone, then wait for you");
+    site_words(scene, rollout, server, &detail_text);
+    view_add_next(next, command, detail);
+    cas_text_clear(&detail_text);
     cas_text_clear(&text);
     cas_text_add(&text, "casfleet recycle resume %s --skip %s", id, server->name);
     cas_text_add(&detail_text, "go on without it%s", fit);
@@ -187,7 +242,7 @@ static void rollout_next(json_t *next,
         const struct inventory_server *server = inventory_by_id(scene->inventory, step->server_id);
         if (server == NULL || (step->state != STEP_FAILED && step->state != STEP_UNKNOWN))
             continue;
-        next_of_failed(next, server, id, fit);
+        next_of_failed(next, scene, rollout, server, fit);
         shown++;
     }
     if (is_stopped && shown == 0) {
@@ -202,6 +257,8 @@ static void rollout_next(json_t *next,
         cas_text_add(&text, "casfleet recycle end %s", id);
         cas_text_clear(&detail_text);
         cas_text_add(&detail_text, "no further server; %zu wait", tally->to_go);
+        if (tally->to_go > 0)
+            waiting_words(scene, rollout, &detail_text);
         view_add_next(next, command, detail);
     }
 }

@@ -1,10 +1,19 @@
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "controller/view/view_json.h"
 
 enum {
-    WHY_AUDIT_MOST = 40
+    WHY_AUDIT_MOST = 40,
+    WHY_READ_MOST = 400, /* so many rows are looked through for them and for the evidence */
+    WHY_STEPS_MOST = 8,
+};
+
+struct rows {
+    json_t *history;
+    json_t *evidence;  /* NULL: of no interest */
+    int64_t halted_ms; /* of it: rows are written in the commit of the halt or soon after */
 };
 
 static void
@@ -155,23 +164,67 @@ why_build(const struct view_scene *scene, const struct inventory_server *server,
 
 static void on_audit(void *context, uint64_t id, const struct store_audit *audit)
 {
+    struct rows *rows = context;
+    bool is_evidence = strcmp(audit->verb, "rollout.evidence") == 0;
+    json_t *list = is_evidence ? rows->evidence : rows->history;
+    bool is_older = is_evidence && audit->at_ms < rows->halted_ms;
+    bool is_full = !is_evidence && json_array_size(list) == WHY_AUDIT_MOST;
+    if (list == NULL || is_older || is_full)
+        return;
     json_t *item = json_object();
     json_object_set_new(item, "id", json_integer((json_int_t)id));
     view_set_time(item, "at_ms", audit->at_ms);
     view_set_text(item, "who", audit->who);
     view_set_text(item, "verb", audit->verb);
     view_set_text(item, "words", audit->words);
-    json_array_insert_new(context, 0, item); /* oldest first */
+    json_array_insert_new(list, 0, item); /* oldest first */
 }
 
-static void add_audit(const struct view_scene *scene, json_t *document, const char *subject)
+/* halted_ms: of the halt whose evidence is asked for; 0 none. */
+static void
+add_audit(const struct view_scene *scene, json_t *document, const char *subject, int64_t halted_ms)
 {
-    json_t *audit = json_array();
+    struct rows rows = {.history = json_array(),
+                        .evidence = halted_ms != 0 ? json_array() : NULL,
+                        .halted_ms = halted_ms};
     struct cas_why why = {0};
     enum cas_err err =
-        store_audit_read(scene->store, subject, WHY_AUDIT_MOST, on_audit, audit, &why);
+        store_audit_read(scene->store, subject, WHY_READ_MOST, on_audit, &rows, &why);
     view_set_text(document, "history_error", err == CAS_OK ? NULL : why.text);
-    json_object_set_new(document, "history", audit);
+    json_object_set_new(document, "history", rows.history);
+    json_object_set_new(document, "evidence", rows.evidence != NULL ? rows.evidence : json_array());
+}
+
+/* What every plan that has not done with it makes of it, newest first. */
+static void
+why_steps(const struct view_scene *scene, const struct inventory_server *server, json_t *items)
+{
+    size_t told_n = 0;
+    for (size_t r = rollout_book_size(scene->book); r > 0 && told_n < WHY_STEPS_MOST; r--) {
+        const struct rollout *rollout = rollout_at(scene->book, r - 1);
+        for (size_t i = 0; i < rollout->step_n; i++) {
+            const struct rollout_step *step = &rollout->step[i];
+            bool is_told = step->state == STEP_PENDING || step->state == STEP_SKIPPED ||
+                           step->state == STEP_CANCELLED;
+            if (step->server_id != server->id || !is_told)
+                continue;
+            char id[24];
+            view_rollout_id(rollout->seq, id);
+            const char *reason = rollout_reason_words(step->reason);
+            add_line(items,
+                     scene,
+                     0,
+                     "%s is %s: %s there%s%s%s%s",
+                     id,
+                     rollout_state_words(rollout->state),
+                     step->state == STEP_SKIPPED ? "left out" : "not touched yet",
+                     reason[0] != '\0' ? ", " : "",
+                     reason,
+                     step->note[0] != '\0' ? ": " : "",
+                     step->note);
+            told_n++;
+        }
+    }
 }
 
 enum cas_err view_why_server(const struct view_scene *scene,
@@ -205,9 +258,10 @@ enum cas_err view_why_server(const struct view_scene *scene,
         cas_text_add(&text, "casfleet why %s", id);
         view_add_next(next, command, NULL);
     }
+    why_steps(scene, server, items);
     json_object_set_new(document, "items", items);
     json_object_set_new(document, "next", next);
-    add_audit(scene, document, server->name);
+    add_audit(scene, document, server->name, 0);
     return view_finish(document, ret_document);
 }
 
@@ -253,6 +307,99 @@ verdict(const struct view_scene *scene, const struct rollout *rollout, struct ca
         cas_text_add(text, " Only %s differs.", only);
 }
 
+/* The rule that stopped it, with its numbers. */
+static void why_rule(const struct view_scene *scene, const struct rollout *rollout, json_t *items)
+{
+    if (rollout->state != ROLLOUT_HALTED)
+        return;
+    if (rollout->reason == REASON_STOP_RULE)
+        add_line(items,
+                 scene,
+                 rollout->halted_ms,
+                 "rule: halt at %llu failed; %u failed, %u of them forgiven by a resume",
+                 (unsigned long long)rollout->body.stop_after,
+                 rollout->failed_n,
+                 rollout->forgiven_n);
+    else if (rollout->reason == REASON_WINDOW_CLOSED)
+        add_line(items,
+                 scene,
+                 rollout->halted_ms,
+                 "rule: no server begins after the window; it closed with some not touched");
+    else
+        add_line(items,
+                 scene,
+                 rollout->halted_ms,
+                 "rule: what failed waits for your word; nothing else is left to begin");
+}
+
+static const char *outcome_words(const struct rollout_step *step)
+{
+    switch (step->evidence.state) {
+    case COMMAND_DONE:
+        return "the agent says done";
+    case COMMAND_FAILED:
+        return "the agent says failed";
+    case COMMAND_UNKNOWN:
+    case COMMAND_NONE:
+    case COMMAND_INTENT:
+    case COMMAND_CLAIMED:
+    case COMMAND_REVOKED:
+        break;
+    }
+    return "no outcome was told";
+}
+
+/* What is sure of a failed step, and what is not. */
+static void why_failed(const struct view_scene *scene,
+                       const struct rollout *rollout,
+                       const struct rollout_step *step,
+                       json_t *items)
+{
+    const struct inventory_server *server = inventory_by_id(scene->inventory, step->server_id);
+    const struct rollout_evidence *evidence = &step->evidence;
+    char known[320], unknown[320];
+    struct cas_text yes = CAS_TEXT(known), no = CAS_TEXT(unknown);
+    cas_text_clear(&yes);
+    cas_text_clear(&no);
+    cas_text_add(&yes,
+                 "%s: %s, attempt %u; ",
+                 server == NULL ? "(gone)" : server->name,
+                 step->granted_ms != 0 ? "ordered" : "offered, never ordered",
+                 step->attempt);
+    cas_text_add(&yes, "%s", outcome_words(step));
+    if (evidence->pid_after != 0)
+        cas_text_add(&yes, ", worker %u -> %u", evidence->pid_before, evidence->pid_after);
+    bool has_outcome = evidence->seq != 0 && evidence->state != COMMAND_UNKNOWN;
+    if (step->granted_ms != 0 && !has_outcome)
+        cas_text_add(&no, "whether it acted");
+    if (evidence->state == COMMAND_DONE)
+        cas_text_add(&no,
+                     "whether it got healthy by it: %u of %llu good probes",
+                     step->good_n,
+                     (unsigned long long)rollout->body.healthy_n);
+    if (server == NULL || inventory_service_of(server, scene->now.mono_ms) == SERVICE_SILENT)
+        cas_text_add(&no, "%show it is now: silent", no.used > 0 ? "; " : "");
+    add_line(items, scene, step->granted_ms, "known      %s", known);
+    add_line(items,
+             scene,
+             0,
+             "not known  %s",
+             no.used > 0 ? unknown : "nothing that the rules ask for");
+}
+
+static void why_halt(const struct view_scene *scene, const struct rollout *rollout, json_t *items)
+{
+    size_t told_n = 0;
+    why_rule(scene, rollout, items);
+    for (size_t i = 0; i < rollout->step_n && told_n < WHY_STEPS_MOST; i++) {
+        const struct rollout_step *step = &rollout->step[i];
+        if (step->state != STEP_FAILED && step->state != STEP_UNKNOWN)
+            continue;
+        why_failed(scene, rollout, step, items);
+        told_n++;
+    }
+}
+
 enum cas_err
 view_why_rollout(const struct view_scene *scene, const struct rollout *rollout, char **ret_document)
 {
@@ -268,11 +415,13 @@ view_why_rollout(const struct view_scene *scene, const struct rollout *rollout, 
     json_object_set(document, "next", next);
     json_object_del(whole, "next");
     json_object_set_new(document, "rollout", whole);
-    json_object_set_new(document, "items", json_array());
+    json_t *items = json_array();
+    why_halt(scene, rollout, items);
+    json_object_set_new(document, "items", items);
     char words[240] = "";
     struct cas_text text = CAS_TEXT(words);
     verdict(scene, rollout, &text);
     view_set_text(document, "verdict", words);
-    add_audit(scene, document, id);
+    add_audit(scene, document, id, rollout->state == ROLLOUT_HALTED ? rollout->halted_ms : 0);
     return view_finish(document, ret_document);
 }

@@ -155,24 +155,16 @@ static const struct {
     const char *word;
     bool is_main;
 } note_words[] = {
-    [NOTE_STARTED] = {"start", true},
-    [NOTE_RESERVED] = {"offer", false},
-    [NOTE_GRANTED] = {"grant", false},
-    [NOTE_RESULT] = {"result", false},
-    [NOTE_CLOSED] = {"done", true},
-    [NOTE_FAILED] = {"fail", true},
-    [NOTE_UNKNOWN] = {"unknown", true},
-    [NOTE_HALTED] = {"halt", true},
-    [NOTE_PAUSED] = {"pause", true},
-    [NOTE_RESUMED] = {"resume", true},
-    [NOTE_CANCELLED] = {"cancel", true},
-    [NOTE_SKIPPED] = {"skip", true},
-    [NOTE_RETRIED] = {"retry", true},
-    [NOTE_DONE] = {"end", true},
-    [NOTE_ENDED] = {"end", true},
-    [NOTE_MISSED] = {"miss", true},
-    [NOTE_WAVE] = {"wave", false},
-    [NOTE_HELD] = {"hold", false},
+    [NOTE_STARTED] = {"start", true},      [NOTE_RESERVED] = {"offer", false},
+    [NOTE_GRANTED] = {"grant", false},     [NOTE_RESULT] = {"result", false},
+    [NOTE_CLOSED] = {"done", true},        [NOTE_FAILED] = {"fail", true},
+    [NOTE_UNKNOWN] = {"unknown", true},    [NOTE_HALTED] = {"halt", true},
+    [NOTE_PAUSED] = {"pause", true},       [NOTE_RESUMED] = {"resume", true},
+    [NOTE_CANCELLED] = {"cancel", true},   [NOTE_SKIPPED] = {"skip", true},
+    [NOTE_RETRIED] = {"retry", true},      [NOTE_DONE] = {"end", true},
+    [NOTE_ENDED] = {"end", true},          [NOTE_MISSED] = {"miss", true},
+    [NOTE_WAVE] = {"wave", false},         [NOTE_HELD] = {"hold", false},
+    [NOTE_EVIDENCE] = {"evidence", false},
 };
 
 static void rollout_noted(struct story *s, const struct rollout_action *note)
@@ -201,6 +193,7 @@ static void rollout_noted(struct story *s, const struct rollout_action *note)
     case NOTE_MISSED:
     case NOTE_WAVE:
     case NOTE_HELD:
+    case NOTE_EVIDENCE:
         break;
     }
 }

@@ -105,7 +105,8 @@ static const char *note_words(enum rollout_note note)
                                         "ended",
                                         "missed",
                                         "wave",
-                                        "held"};
+                                        "held",
+                                        "evidence"};
     return words[note];
 }
 
