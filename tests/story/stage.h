@@ -95,7 +95,7 @@ struct stage_command {
 };
 struct stage_rollout {
     uint64_t seq;
-    bool is_stopped;
+    bool is_stopped, is_ordered; /* the checker was told of it */
 };
 struct stage_acked {
     uint32_t server_id;
@@ -137,7 +137,8 @@ struct story {
 
     struct keys_public operator_key, viewer_key;
     uint64_t ask_id;
-    uint64_t run_seq; /* being run, and the checker not told yet; 0 none */
+    uint64_t run_seq;  /* being run, and the checker not told yet; 0 none */
+    size_t schedule_n; /* in force, by operators' words */
     int answer_exit;
     bool has_answer;
     char *document;

@@ -88,6 +88,10 @@ static void word_check(struct story *s, const char *verb, const struct question 
                 target = s->server[k];
         }
     }
+    if (is_maybe && strcmp(verb, "schedule.add") == 0)
+        s->schedule_n++;
+    if (is_done && strcmp(verb, "schedule.remove") == 0)
+        s->schedule_n--;
     if (seq == 0)
         return;
     if (is_done && (strcmp(verb, "recycle.pause") == 0 || strcmp(verb, "recycle.end") == 0))
@@ -185,7 +189,8 @@ static uint64_t planned_seq(const struct story *s)
     return cas_parse_i64(digits, 1, INT64_MAX, &seq, NULL) == CAS_OK ? (uint64_t)seq : 0;
 }
 
-/* As it was read and run: what is committed, before the first OFFER of it, answered or not. */
+/* As it was read and run, or made by a schedule that was added: what is committed, before the
+ * first OFFER of it, answered or not. */
 void stage_run_check(struct story *s, uint64_t seq)
 {
     const struct rollout *run = s->controller == NULL ? NULL : story_rollout(s, seq);
@@ -206,6 +211,7 @@ void stage_run_check(struct story *s, uint64_t seq)
         plan.step_n++;
     }
     check_run(s->check, &plan);
+    stage_rollout_of(s, seq)->is_ordered = true;
 }
 
 uint64_t story_recycle(struct story *s, const char *target, ...)

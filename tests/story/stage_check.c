@@ -226,10 +226,11 @@ void stage_noted(void *context,
     struct stage_server *server = server_name[0] == '\0' ? NULL : stage_find(s, server_name);
     char words[200], id[24];
     (void)now;
-    if (s->run_seq == note->seq) {
+    bool is_run = s->run_seq == note->seq;
+    if (is_run)
         s->run_seq = 0;
+    if (is_run || (s->schedule_n > 0 && !stage_rollout_of(s, note->seq)->is_ordered))
         stage_run_check(s, note->seq);
-    }
     rollout_noted(s, note);
     stage_mark_reason(s, note->reason);
     if (server != NULL)
