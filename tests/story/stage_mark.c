@@ -191,8 +191,8 @@ static void edges_tell(struct telling *telling, const struct stage_mark_sums *su
 
 size_t stage_marks_tell(const struct stage_mark_sums *sums)
 {
-    uint64_t least = sums->seed_n / 1000;
-    struct telling telling = {.least = least > 0 ? (uint32_t)least : 1};
+    /* Less than a thousand seeds say nothing of what happens once in a thousand. */
+    struct telling telling = {.least = (uint32_t)(sums->seed_n / 1000)};
     telling.few_text = (struct cas_text)CAS_TEXT(telling.few);
     cas_text_clear(&telling.few_text);
     kind_tell(&telling, "faults");
@@ -214,6 +214,8 @@ size_t stage_marks_tell(const struct stage_mark_sums *sums)
     kind_tell(&telling, "refusals");
     for (size_t i = 1; i < MARK_NACKS; i++)
         tell(&telling, nack_words((enum nack_reason)i), sums->nack[i], is_wanted_nack(i));
-    (void)printf("\n%s", telling.few);
+    (void)printf("\n%s%s",
+                 telling.few,
+                 telling.least == 0 ? "  not judged: less than 1,000 seeds\n" : "");
     return telling.missing;
 }
