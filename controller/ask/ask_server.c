@@ -92,22 +92,3 @@ enum cas_err ask_patch_report(struct ask_call *call)
     free(at);
     return err;
 }
-
-enum cas_err ask_why(struct ask_call *call)
-{
-    struct cas_slice id = ask_get(call, "id");
-    const struct inventory_server *server = inventory_by_name(call->scene->inventory, id);
-    if (server != NULL)
-        return view_why_server(&call->view, server, &call->reply->document);
-    uint64_t seq = 0;
-    if (ask_rollout_seq(call, &seq) != CAS_OK)
-        return cas_fail(&call->why,
-                        CAS_ERR_NOT_FOUND,
-                        "\"%.*s\" is neither a server nor a rollout (r-0412)",
-                        (int)(id.size < 80 ? id.size : 80),
-                        id.data == NULL ? "" : id.data);
-    CAS_AUTO(rollout_book) old = NULL;
-    const struct rollout *rollout = NULL;
-    enum cas_err err = ask_rollout(call, seq, &old, &rollout);
-    return err == CAS_OK ? view_why_rollout(&call->view, rollout, &call->reply->document) : err;
-}

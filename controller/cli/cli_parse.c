@@ -37,7 +37,7 @@ static const char *const target_words[] = {"",
                                            "[TARGET...]",
                                            "ID",
                                            "ID SERVER",
-                                           "SERVER|ID",
+                                           "SERVER|SCHEDULE|ID [SERVER]",
                                            "NAME",
                                            "NAME",
                                            "[NAME]",
@@ -282,6 +282,9 @@ static enum cas_err take_targets(struct cli_command *command,
         return cas_fail(why, CAS_ERR_TOO_MANY, "%s: takes no target", words->word[used]);
     bool is_maybe = targets == CLI_NAMED_MAYBE;
     bool takes_more = targets == CLI_ID_SERVERS || targets == CLI_NAMED_SERVERS;
+    if (targets == CLI_SUBJECT && left > 2)
+        return cas_fail(why, CAS_ERR_TOO_MANY, "%s: one too many", words->word[used + 2]);
+    takes_more = takes_more || targets == CLI_SUBJECT;
     if (is_maybe && left == 0)
         return CAS_OK;
     if (takes_one && left == 0)

@@ -382,7 +382,14 @@ void cli_print_why(FILE *out, const json_t *document, bool is_wide)
             cas_text_span(&text, cli_int(item, "age_ms"));
             cas_text_add(&text, " ago");
         }
-        cli_print_line(out, "  %-16s %s", age, cli_text(item, "words"));
+        if (cli_is_null(item, "rule"))
+            cli_print_line(out, "  %-16s %s", age, cli_text(item, "words"));
+        else
+            cli_print_line(out,
+                           "  %-8s %-7s %s",
+                           cli_text(item, "rule"),
+                           cli_text(item, "verdict"),
+                           cli_text(item, "words"));
     }
     why_evidence(out, document);
     why_history(out, document);

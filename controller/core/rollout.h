@@ -354,6 +354,41 @@ void rollout_hold_of(const struct rollout_book *book,
                      const struct rollout *rollout,
                      struct cas_now now,
                      struct rollout_hold *ret_hold);
+/* The rules between a step that has not begun and its turn, in the order they are looked at. */
+enum rollout_rule {
+    RULE_PLAN, /* the rollout runs, and its steps may begin */
+    RULE_WINDOW,
+    RULE_WAVE,
+    RULE_REST,
+    RULE_AT_ONCE,
+    RULE_SERVER, /* in service, heard, not held by its people */
+    RULE_SLOT,
+    RULE_MEMORY,
+    RULE_FLOOR,
+    ROLLOUT_RULES,
+};
+const char *rollout_rule_name(enum rollout_rule rule); /* "at once" */
+enum rollout_verdict {
+    VERDICT_HOLDS, /* it lets the step go */
+    VERDICT_WAITS, /* the step waits for it */
+    VERDICT_LATER, /* it cannot be said before another one holds */
+};
+struct rollout_link {
+    enum rollout_rule rule;
+    enum rollout_verdict verdict;
+    enum rollout_reason reason; /* NONE unless it waits */
+    char words[240];            /* with its numbers */
+};
+/* Why a step that is PENDING or CANCELLED has not begun: every rule, judged now. Changes nothing.
+ * Of a rollout that is not in the book: the first rule alone. *ret_n 1..ROLLOUT_RULES.
+ * CAS_ERR_NOMEM; CAS_ERR_RANGE no such step, or not one that has not begun. */
+CAS_CHECK enum cas_err rollout_chain(const struct rollout_book *book,
+                                     const struct inventory *inventory,
+                                     const struct rollout *rollout,
+                                     size_t step,
+                                     struct cas_now now,
+                                     struct rollout_link ret_link[ROLLOUT_RULES],
+                                     size_t *ret_n);
 /* Slots held in a group and servers out of service for any reason: what the floor counts. */
 uint32_t rollout_out_now(const struct rollout_book *book,
                          const struct inventory *inventory,

@@ -188,8 +188,9 @@ uint32_t rollout_out_now(const struct rollout_book *book,
     return out;
 }
 
-static enum rollout_reason
-check_server(const struct rollout_turn *turn, const struct rollout_entry *entry, size_t step)
+enum rollout_reason rollout_check_server(const struct rollout_turn *turn,
+                                         const struct rollout_entry *entry,
+                                         size_t step)
 {
     const struct inventory_server *server =
         inventory_by_id(turn->inventory, entry->open.step[step].server_id);
@@ -231,8 +232,9 @@ check_server(const struct rollout_turn *turn, const struct rollout_entry *entry,
 
 /* Held or worked on by another step. A probe or an undrain may still reach a server whose slot a
  * failure holds. */
-static const struct rollout_ref *
-other_holder(const struct rollout_book *book, const struct rollout_entry *entry, size_t step)
+const struct rollout_ref *rollout_other_holder(const struct rollout_book *book,
+                                               const struct rollout_entry *entry,
+                                               size_t step)
 {
     const struct rollout_ref *ref = rollout_refs_of(book, entry->open.step[step].server_id);
     for (; ref != NULL; ref = rollout_refs_next(book, ref)) {
@@ -245,10 +247,11 @@ other_holder(const struct rollout_book *book, const struct rollout_entry *entry,
     return NULL;
 }
 
-static enum rollout_reason check_floor(struct rollout_turn *turn,
-                                       const struct rollout_entry *entry,
-                                       size_t step,
-                                       struct cas_text *words)
+enum rollout_reason rollout_check_floor(struct rollout_turn *turn,
+                                        const struct rollout_entry *entry,
+                                        size_t step,
+                                        bool is_told,
+                                        struct cas_text *words)
 {
     const struct inventory_server *server =
         inventory_by_id(turn->inventory, entry->open.step[step].server_id);
@@ -276,7 +279,8 @@ static enum rollout_reason check_floor(struct rollout_turn *turn,
 #ifdef CASFLEET_MUTANT_I1
     most++;
 #endif
-    if (others + 1 <= most)
+    bool holds = others + 1 <= most;
+    if (holds && !is_told)
         return REASON_NONE;
     cas_text_add(words,
                  "%s: %u of %u out, %u may be (floor %u %%)",
@@ -285,16 +289,16 @@ static enum rollout_reason check_floor(struct rollout_turn *turn,
                  group->server_n,
                  most,
                  floor_pct);
-    return REASON_FLOOR;
+    return holds ? REASON_NONE : REASON_FLOOR;
 }
 
 /* Two workers overlap in a recycle. Not known does not block unless the plan says so: a counter
  * that cannot be read would else keep the cure away for good, and what can go wrong by it is one
  * server, at which the stop rule ends the round. */
-static enum rollout_reason check_ram(struct rollout_turn *turn,
-                                     const struct rollout_entry *entry,
-                                     size_t step,
-                                     struct cas_text *words)
+enum rollout_reason rollout_check_ram(const struct rollout_turn *turn,
+                                      const struct rollout_entry *entry,
+                                      size_t step,
+                                      struct cas_text *words)
 {
     const struct record_plan_body *body = &entry->open.body;
     uint64_t ram = body->has_ram ? body->ram : PLAN_RAM_FIT;
@@ -319,7 +323,7 @@ enum rollout_reason rollout_check(struct rollout_turn *turn,
         return REASON_WINDOW_EARLY;
     if (turn->now.wall_ms >= entry->open.body.until_ms)
         return REASON_WINDOW_CLOSED;
-    enum rollout_reason reason = check_server(turn, entry, step);
+    enum rollout_reason reason = rollout_check_server(turn, entry, step);
     if (reason != REASON_NONE) {
         const struct inventory_server *server =
             inventory_by_id(turn->inventory, entry->open.step[step].server_id);
@@ -332,15 +336,15 @@ enum rollout_reason rollout_check(struct rollout_turn *turn,
             cas_text_add(words, "%s", rollout_reason_words(reason));
         return reason;
     }
-    const struct rollout_ref *holder = other_holder(turn->book, entry, step);
+    const struct rollout_ref *holder = rollout_other_holder(turn->book, entry, step);
     if (holder != NULL) {
         cas_text_add(words, "held by r-%04llu", (unsigned long long)holder->entry->open.seq);
         return REASON_SLOT;
     }
     if (!rollout_takes_out(&entry->open))
         return REASON_NONE;
-    reason = check_ram(turn, entry, step, words);
+    reason = rollout_check_ram(turn, entry, step, words);
     if (reason != REASON_NONE)
         return reason;
-    return check_floor(turn, entry, step, words);
+    return rollout_check_floor(turn, entry, step, false, words);
 }

@@ -133,6 +133,22 @@ enum rollout_reason rollout_check(struct rollout_turn *turn,
                                   const struct rollout_entry *entry,
                                   size_t step,
                                   struct cas_text *words);
+/* Its parts, one rule each. is_told: the floor's numbers also when it holds. */
+enum rollout_reason rollout_check_server(const struct rollout_turn *turn,
+                                         const struct rollout_entry *entry,
+                                         size_t step);
+const struct rollout_ref *rollout_other_holder(const struct rollout_book *book,
+                                               const struct rollout_entry *entry,
+                                               size_t step);
+enum rollout_reason rollout_check_ram(const struct rollout_turn *turn,
+                                      const struct rollout_entry *entry,
+                                      size_t step,
+                                      struct cas_text *words);
+enum rollout_reason rollout_check_floor(struct rollout_turn *turn,
+                                        const struct rollout_entry *entry,
+                                        size_t step,
+                                        bool is_told,
+                                        struct cas_text *words);
 /* Counted as out of the group already, by its state or a held slot. */
 bool rollout_is_out(const struct rollout_book *book,
                     const struct inventory_server *server,
@@ -141,6 +157,18 @@ bool rollout_is_out(const struct rollout_book *book,
 /* Its worker is the one that an order of ours left, or one that an order under way may be making.
  */
 bool rollout_is_ours(const struct rollout_book *book, const struct inventory_server *server);
+
+/* rollout_tick.c: what may begin */
+uint32_t rollout_under_way_n(const struct rollout_entry *entry);
+/* Between the wave that is through and the next: GAP, SETTLING or NONE. */
+enum rollout_reason rollout_rest(const struct rollout_turn *turn,
+                                 const struct rollout_entry *entry);
+/* Whom the gap before that wave runs from, recycled without an order of ours; NULL nobody. */
+const struct inventory_server *
+rollout_renewed(const struct rollout_turn *turn, const struct rollout_entry *entry, uint32_t wave);
+void rollout_renewed_words(const struct rollout_turn *turn,
+                           const struct inventory_server *server,
+                           struct cas_text *words);
 
 /* rollout_step.c: the transitions */
 void rollout_step_set(struct rollout_entry *entry, size_t step, enum rollout_step_state state);

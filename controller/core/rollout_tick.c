@@ -175,7 +175,7 @@ static void hold(struct rollout_turn *turn,
                      words[0] != '\0' ? words : rollout_reason_words(reason));
 }
 
-static uint32_t under_way_n(const struct rollout_entry *entry)
+uint32_t rollout_under_way_n(const struct rollout_entry *entry)
 {
     uint32_t n = 0;
     for (size_t i = 0; i < entry->active_n; i++)
@@ -244,7 +244,7 @@ static bool has_settled(const struct rollout_turn *turn, const struct rollout_en
 }
 
 /* The rest between waves; after a restart, when nobody knows since when, it is taken in full. */
-static enum rollout_reason rest(const struct rollout_turn *turn, const struct rollout_entry *entry)
+enum rollout_reason rollout_rest(const struct rollout_turn *turn, const struct rollout_entry *entry)
 {
     const struct rollout *open = &entry->open;
 
@@ -277,8 +277,8 @@ static bool is_of_wave(const struct rollout_turn *turn,
 /* The server of the wave's sites that was recycled last without an order of ours, within the gap:
  * its users reconnect, to it and to its neighbours, as they do after one that was ordered. By the
  * monotonic clock, so that no clock that is set can make a gap shorter or endless. */
-static const struct inventory_server *
-renewed(const struct rollout_turn *turn, const struct rollout_entry *entry, uint32_t wave)
+const struct inventory_server *
+rollout_renewed(const struct rollout_turn *turn, const struct rollout_entry *entry, uint32_t wave)
 {
     const struct inventory_server *last = NULL;
     size_t size = inventory_size(turn->inventory);
@@ -297,9 +297,9 @@ renewed(const struct rollout_turn *turn, const struct rollout_entry *entry, uint
     return last;
 }
 
-static void renewed_words(const struct rollout_turn *turn,
-                          const struct inventory_server *server,
-                          struct cas_text *words)
+void rollout_renewed_words(const struct rollout_turn *turn,
+                           const struct inventory_server *server,
+                           struct cas_text *words)
 {
     cas_text_add(words, "%s was recycled by itself ", server->name);
     cas_text_span(words, turn->now.mono_ms - server->live.renewed_mono_ms);
@@ -385,23 +385,23 @@ static void begin_steps(struct rollout_turn *turn, struct rollout_entry *entry)
     char first_words[160] = "";
 
     if (wave > open->wave) {
-        enum rollout_reason resting = rest(turn, entry);
+        enum rollout_reason resting = rollout_rest(turn, entry);
         if (resting != REASON_NONE) {
             if (open->rest_mono_ms == 0)
                 open->rest_mono_ms = turn->now.mono_ms;
             hold(turn, entry, resting, "");
             return;
         }
-        const struct inventory_server *neighbour = renewed(turn, entry, wave);
+        const struct inventory_server *neighbour = rollout_renewed(turn, entry, wave);
         if (neighbour != NULL) {
             struct cas_text words = CAS_TEXT(first_words);
-            renewed_words(turn, neighbour, &words);
+            rollout_renewed_words(turn, neighbour, &words);
             hold(turn, entry, REASON_NEIGHBOUR, first_words);
             return;
         }
         begin_wave(turn, entry, wave);
     }
-    uint32_t under_way = under_way_n(entry);
+    uint32_t under_way = rollout_under_way_n(entry);
     for (size_t at = entry->open_from; at < open->step_n && open->step[at].wave == wave; at++) {
         if (open->step[at].state != STEP_PENDING)
             continue;
@@ -535,17 +535,17 @@ hold_running(struct rollout_turn *turn, struct rollout_entry *entry, struct roll
         return;
     uint32_t wave = open->step[at].wave;
     if (wave > open->wave && !open->is_alone) {
-        hold_of->reason = rest(turn, entry);
+        hold_of->reason = rollout_rest(turn, entry);
         if (hold_of->reason != REASON_NONE) {
             hold_rest(turn, entry, hold_of->reason, hold_of);
             return;
         }
-        const struct inventory_server *neighbour = renewed(turn, entry, wave);
+        const struct inventory_server *neighbour = rollout_renewed(turn, entry, wave);
         if (neighbour == NULL)
             return;
         hold_of->reason = REASON_NEIGHBOUR;
         hold_of->until_mono_ms = neighbour->live.renewed_mono_ms + (int64_t)open->body.gap_ms;
-        renewed_words(turn, neighbour, &words);
+        rollout_renewed_words(turn, neighbour, &words);
         return;
     }
     bool is_waiting = false;
@@ -553,7 +553,7 @@ hold_running(struct rollout_turn *turn, struct rollout_entry *entry, struct roll
         is_waiting = is_waiting || rollout_is_under_way(&open->step[at]);
         if (open->step[at].state != STEP_PENDING)
             continue;
-        hold_of->reason = under_way_n(entry) >= open->body.at_once
+        hold_of->reason = rollout_under_way_n(entry) >= open->body.at_once
                               ? REASON_AT_ONCE
                               : rollout_check(turn, entry, at, &words);
         break;

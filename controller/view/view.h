@@ -89,7 +89,8 @@ CAS_CHECK enum cas_err view_patch(const struct view_scene *scene,
                                   const char *below_name,
                                   char **ret_document);
 
-/* Why: subject, what (server|rollout), words, items[{age_ms,at_ms,words}], next[]; a rollout's has
+/* Why: subject, what (server|rollout; view_why.h has the others), words,
+ * items[{age_ms,at_ms,words}], next[]; a rollout's has
  * rollout: the Rollout document, and verdict: whether the rollout itself is likely the cause, null
  * when nothing failed. */
 CAS_CHECK enum cas_err view_why_server(const struct view_scene *scene,

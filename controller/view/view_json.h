@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "controller/view/view.h"
+#include "controller/view/view_schedule.h"
 
 enum {
     VIEW_TEXT_BYTES = 512,
@@ -44,6 +44,31 @@ json_t *view_rollout_json(const struct view_scene *scene,
                           const struct rollout *rollout,
                           bool *ret_attention);
 json_t *view_server_json(const struct view_scene *scene, const struct inventory_server *server);
+/* The Schedule document, with so many of its next windows. *ret_json: caller's. */
+CAS_CHECK enum cas_err view_schedule_json(const struct view_scene *scene,
+                                          const struct store_schedule *schedule,
+                                          size_t windows_n,
+                                          json_t **ret_json,
+                                          struct cas_why *why);
+
+/* Lines of a Why: {"at_ms","age_ms","words"}; at_ms 0: of no time. */
+void view_add_line(json_t *items,
+                   const struct view_scene *scene,
+                   int64_t at_ms,
+                   const char *fmt,
+                   ...) CAS_PRINTF(4, 5);
+/* history and evidence of a Why, oldest first. about: only rows that are about it, too; NULL all.
+ * halted_ms: of the halt whose evidence is asked for; 0 none. */
+void view_add_history(const struct view_scene *scene,
+                      json_t *document,
+                      const char *subject,
+                      const char *about,
+                      int64_t halted_ms);
+/* What is sure of a failed step, and what is not. */
+void view_why_failed(const struct view_scene *scene,
+                     const struct rollout *rollout,
+                     const struct rollout_step *step,
+                     json_t *items);
 const char *view_fix_words(enum compliance_fix fix);
 
 #endif

@@ -6,6 +6,9 @@
 
 #include "controller/view/view_json.h"
 
+enum {
+    WINDOWS_SHOWN = 3
+};
 static const int64_t day_ms = INT64_C(24) * 60 * 60 * 1000;
 
 /* What may stand against a window, read once a document. */
@@ -250,6 +253,7 @@ static void set_policy(json_t *object, const struct rollout_wish *policy)
 static enum cas_err fill_schedule(const struct view_scene *scene,
                                   json_t *document,
                                   const struct store_schedule *schedule,
+                                  size_t windows_n,
                                   struct cas_why *why)
 {
     struct store_schedule_run run[VIEW_RUNS];
@@ -258,7 +262,7 @@ static enum cas_err fill_schedule(const struct view_scene *scene,
     struct store_freeze freeze;
     enum cas_err err = set_schedule(scene, document, schedule, &rule, why);
     if (err == CAS_OK)
-        err = set_windows(scene, document, &rule, scene->now.wall_ms, 3, why);
+        err = set_windows(scene, document, &rule, scene->now.wall_ms, windows_n, why);
     if (err == CAS_OK)
         err = store_schedule_runs_read(scene->store, schedule->id, VIEW_RUNS, run, &run_n, why);
     if (err == CAS_OK)
@@ -277,18 +281,32 @@ static enum cas_err fill_schedule(const struct view_scene *scene,
     return CAS_OK;
 }
 
+enum cas_err view_schedule_json(const struct view_scene *scene,
+                                const struct store_schedule *schedule,
+                                size_t windows_n,
+                                json_t **ret_json,
+                                struct cas_why *why)
+{
+    json_t *document = view_begin(scene, "Schedule");
+    enum cas_err err = fill_schedule(scene, document, schedule, windows_n, why);
+    if (err != CAS_OK) {
+        json_decref(document);
+        return err;
+    }
+    *ret_json = document;
+    return CAS_OK;
+}
+
 enum cas_err view_schedule(const struct view_scene *scene,
                            const struct store_schedule *schedule,
                            const char *words,
                            char **ret_document,
                            struct cas_why *why)
 {
-    json_t *document = view_begin(scene, "Schedule");
-    enum cas_err err = fill_schedule(scene, document, schedule, why);
-    if (err != CAS_OK) {
-        json_decref(document);
+    json_t *document = NULL;
+    enum cas_err err = view_schedule_json(scene, schedule, WINDOWS_SHOWN, &document, why);
+    if (err != CAS_OK)
         return err;
-    }
     view_set_text(document, "words", words);
     json_t *next = json_array();
     char command[CAS_NAME_BYTES + 40];

@@ -14,14 +14,14 @@ struct rows {
     json_t *history;
     json_t *evidence;  /* NULL: of no interest */
     int64_t halted_ms; /* of it: rows are written in the commit of the halt or soon after */
+    const char *about; /* only rows that are about this, too; NULL all */
 };
 
-static void
-add_line(json_t *items, const struct view_scene *scene, int64_t at_ms, const char *fmt, ...)
-    CAS_PRINTF(4, 5);
-
-static void
-add_line(json_t *items, const struct view_scene *scene, int64_t at_ms, const char *fmt, ...)
+void view_add_line(json_t *items,
+                   const struct view_scene *scene,
+                   int64_t at_ms,
+                   const char *fmt,
+                   ...)
 {
     char words[480];
     va_list args;
@@ -44,36 +44,43 @@ static void why_service(const struct view_scene *scene,
     const struct inventory_live *live = &server->live;
     switch (inventory_service_of(server, scene->now.mono_ms)) {
     case SERVICE_UP:
-        add_line(items, scene, live->heard_ms, "in service: its last probe was good");
+        view_add_line(items, scene, live->heard_ms, "in service: its last probe was good");
         break;
     case SERVICE_REVOKED:
-        add_line(items, scene, 0, "its agent is revoked: it can do and say nothing");
+        view_add_line(items, scene, 0, "its agent is revoked: it can do and say nothing");
         view_add_next(next, "casfleet agent list", "to admit it again, approve its key");
         break;
     case SERVICE_SILENT:
         if (live->heard_ms == 0)
-            add_line(items, scene, 0, "approved, never heard: is its agent running?");
+            view_add_line(items, scene, 0, "approved, never heard: is its agent running?");
         else
-            add_line(items,
-                     scene,
-                     live->heard_ms,
-                     "silent: no answer to a TICK for more than %d s; counts as down",
-                     FRESH_MS / 1000);
+            view_add_line(items,
+                          scene,
+                          live->heard_ms,
+                          "silent: no answer to a TICK for more than %d s; counts as down",
+                          FRESH_MS / 1000);
         view_add_next(next,
                       "casfleet-agent --check",
                       "on that server: says whether it reaches the controller");
         break;
     case SERVICE_DRAINED:
-        add_line(items, scene, live->heard_ms, "drained by casfleet (ActiveSyncProxy inactive)");
+        view_add_line(items,
+                      scene,
+                      live->heard_ms,
+                      "drained by casfleet (ActiveSyncProxy inactive)");
         break;
     case SERVICE_MAINTENANCE:
-        add_line(items, scene, live->heard_ms, "in maintenance by others: %s", live->maintenance);
+        view_add_line(items,
+                      scene,
+                      live->heard_ms,
+                      "in maintenance by others: %s",
+                      live->maintenance);
         break;
     case SERVICE_SICK:
-        add_line(items, scene, live->heard_ms, "probed and not good: %s", live->health_reason);
+        view_add_line(items, scene, live->heard_ms, "probed and not good: %s", live->health_reason);
         break;
     case SERVICE_UNPROBED:
-        add_line(items, scene, live->heard_ms, "health not known: %s", live->health_reason);
+        view_add_line(items, scene, live->heard_ms, "health not known: %s", live->health_reason);
         break;
     }
     if (inventory_is_held(server)) {
@@ -82,13 +89,16 @@ static void why_service(const struct view_scene *scene,
         cas_text_clear(&text);
         inventory_held_words(server, &text);
         cas_text_add(&text, "; every plan waits for it or leaves it out");
-        add_line(items, scene, live->held_since_ms, "%s", words);
+        view_add_line(items, scene, live->held_since_ms, "%s", words);
         view_add_next(next,
                       "casfleet-agent release",
                       "on that server, by its people: then it may be touched again");
     }
     if (!live->is_journal_writable && live->heard_ms != 0)
-        add_line(items, scene, live->heard_ms, "its journal cannot be written: it will not act");
+        view_add_line(items,
+                      scene,
+                      live->heard_ms,
+                      "its journal cannot be written: it will not act");
 }
 
 static void
@@ -99,7 +109,7 @@ why_pool(const struct view_scene *scene, const struct inventory_server *server, 
         char age[48];
         struct cas_text text = CAS_TEXT(age);
         cas_text_span(&text, view_age(scene, live->start_ms));
-        add_line(items, scene, live->heard_ms, "worker %u has run for %s", live->pid, age);
+        view_add_line(items, scene, live->heard_ms, "worker %u has run for %s", live->pid, age);
     }
     static const enum symptom told[] = {SYMPTOM_active_requests,
                                         SYMPTOM_close_wait,
@@ -113,37 +123,42 @@ why_pool(const struct view_scene *scene, const struct inventory_server *server, 
         if (value->at_ms == 0)
             continue;
         if (value->is_known)
-            add_line(items, scene, value->at_ms, "%s %.0f", name, value->value);
+            view_add_line(items, scene, value->at_ms, "%s %.0f", name, value->value);
         else
-            add_line(items, scene, value->at_ms, "%s not known: %s", name, inventory_reason(value));
+            view_add_line(items,
+                          scene,
+                          value->at_ms,
+                          "%s not known: %s",
+                          name,
+                          inventory_reason(value));
     }
     char words[200];
     struct cas_text need = CAS_TEXT(words);
     cas_text_clear(&need);
     (void)need_leak_of(server, scene->now.wall_ms, &need);
-    add_line(items, scene, 0, "%s", words);
+    view_add_line(items, scene, 0, "%s", words);
     cas_text_clear(&need);
     (void)need_ram_of(server, scene->now.wall_ms, &need);
-    add_line(items, scene, 0, "%s", words);
+    view_add_line(items, scene, 0, "%s", words);
     if (server->event_4227_n > 0)
-        add_line(items,
-                 scene,
-                 server->event_4227_ms,
-                 "event 4227 x%llu (ports reused too soon)",
-                 (unsigned long long)server->event_4227_n);
+        view_add_line(items,
+                      scene,
+                      server->event_4227_ms,
+                      "event 4227 x%llu (ports reused too soon)",
+                      (unsigned long long)server->event_4227_n);
     if (server->event_4231_n > 0)
-        add_line(items,
-                 scene,
-                 server->event_4231_ms,
-                 "event 4231 x%llu (no port left)",
-                 (unsigned long long)server->event_4231_n);
+        view_add_line(items,
+                      scene,
+                      server->event_4231_ms,
+                      "event 4231 x%llu (no port left)",
+                      (unsigned long long)server->event_4231_n);
 }
 
 static void
 why_build(const struct view_scene *scene, const struct inventory_server *server, json_t *items)
 {
     if (!server->has_build) {
-        add_line(items, scene, 0, "Exchange build not known: not counted as having the fix");
+        view_add_line(items, scene, 0, "Exchange build not known: not counted as having the fix");
         return;
     }
     char name[96];
@@ -151,13 +166,13 @@ why_build(const struct view_scene *scene, const struct inventory_server *server,
     compliance_name(&server->build, &text);
     switch (compliance_has_fix(&server->build)) {
     case COMPLIANCE_HAS:
-        add_line(items, scene, 0, "Exchange %s has the fix for KB 4456227", name);
+        view_add_line(items, scene, 0, "Exchange %s has the fix for KB 4456227", name);
         break;
     case COMPLIANCE_LACKS:
-        add_line(items, scene, 0, "Exchange %s lacks the fix for KB 4456227", name);
+        view_add_line(items, scene, 0, "Exchange %s lacks the fix for KB 4456227", name);
         break;
     case COMPLIANCE_UNKNOWN:
-        add_line(items, scene, 0, "Exchange %s: not known whether it has the fix", name);
+        view_add_line(items, scene, 0, "Exchange %s: not known whether it has the fix", name);
         break;
     }
 }
@@ -169,7 +184,8 @@ static void on_audit(void *context, uint64_t id, const struct store_audit *audit
     json_t *list = is_evidence ? rows->evidence : rows->history;
     bool is_older = is_evidence && audit->at_ms < rows->halted_ms;
     bool is_full = !is_evidence && json_array_size(list) == WHY_AUDIT_MOST;
-    if (list == NULL || is_older || is_full)
+    bool is_other = rows->about != NULL && strcmp(audit->about, rows->about) != 0;
+    if (list == NULL || is_older || is_full || is_other)
         return;
     json_t *item = json_object();
     json_object_set_new(item, "id", json_integer((json_int_t)id));
@@ -180,13 +196,16 @@ static void on_audit(void *context, uint64_t id, const struct store_audit *audit
     json_array_insert_new(list, 0, item); /* oldest first */
 }
 
-/* halted_ms: of the halt whose evidence is asked for; 0 none. */
-static void
-add_audit(const struct view_scene *scene, json_t *document, const char *subject, int64_t halted_ms)
+void view_add_history(const struct view_scene *scene,
+                      json_t *document,
+                      const char *subject,
+                      const char *about,
+                      int64_t halted_ms)
 {
     struct rows rows = {.history = json_array(),
                         .evidence = halted_ms != 0 ? json_array() : NULL,
-                        .halted_ms = halted_ms};
+                        .halted_ms = halted_ms,
+                        .about = about};
     struct cas_why why = {0};
     enum cas_err err =
         store_audit_read(scene->store, subject, WHY_READ_MOST, on_audit, &rows, &why);
@@ -211,17 +230,17 @@ why_steps(const struct view_scene *scene, const struct inventory_server *server,
             char id[24];
             view_rollout_id(rollout->seq, id);
             const char *reason = rollout_reason_words(step->reason);
-            add_line(items,
-                     scene,
-                     0,
-                     "%s is %s: %s there%s%s%s%s",
-                     id,
-                     rollout_state_words(rollout->state),
-                     step->state == STEP_SKIPPED ? "left out" : "not touched yet",
-                     reason[0] != '\0' ? ", " : "",
-                     reason,
-                     step->note[0] != '\0' ? ": " : "",
-                     step->note);
+            view_add_line(items,
+                          scene,
+                          0,
+                          "%s is %s: %s there%s%s%s%s",
+                          id,
+                          rollout_state_words(rollout->state),
+                          step->state == STEP_SKIPPED ? "left out" : "not touched yet",
+                          reason[0] != '\0' ? ", " : "",
+                          reason,
+                          step->note[0] != '\0' ? ": " : "",
+                          step->note);
             told_n++;
         }
     }
@@ -248,20 +267,20 @@ enum cas_err view_why_server(const struct view_scene *scene,
         struct cas_text text = CAS_TEXT(command);
         view_rollout_id(rollout->seq, id);
         const struct rollout_step *mine = &rollout->step[step];
-        add_line(items,
-                 scene,
-                 mine->reserved_ms,
-                 "%s holds a slot for it: %s %s",
-                 id,
-                 rollout_step_words(mine->state),
-                 mine->reason == REASON_NONE ? "" : rollout_reason_words(mine->reason));
+        view_add_line(items,
+                      scene,
+                      mine->reserved_ms,
+                      "%s holds a slot for it: %s %s",
+                      id,
+                      rollout_step_words(mine->state),
+                      mine->reason == REASON_NONE ? "" : rollout_reason_words(mine->reason));
         cas_text_add(&text, "casfleet why %s", id);
         view_add_next(next, command, NULL);
     }
     why_steps(scene, server, items);
     json_object_set_new(document, "items", items);
     json_object_set_new(document, "next", next);
-    add_audit(scene, document, server->name, 0);
+    view_add_history(scene, document, server->name, NULL, 0);
     return view_finish(document, ret_document);
 }
 
@@ -313,23 +332,23 @@ static void why_rule(const struct view_scene *scene, const struct rollout *rollo
     if (rollout->state != ROLLOUT_HALTED)
         return;
     if (rollout->reason == REASON_STOP_RULE)
-        add_line(items,
-                 scene,
-                 rollout->halted_ms,
-                 "rule: halt at %llu failed; %u failed, %u of them forgiven by a resume",
-                 (unsigned long long)rollout->body.stop_after,
-                 rollout->failed_n,
-                 rollout->forgiven_n);
+        view_add_line(items,
+                      scene,
+                      rollout->halted_ms,
+                      "rule: halt at %llu failed; %u failed, %u of them forgiven by a resume",
+                      (unsigned long long)rollout->body.stop_after,
+                      rollout->failed_n,
+                      rollout->forgiven_n);
     else if (rollout->reason == REASON_WINDOW_CLOSED)
-        add_line(items,
-                 scene,
-                 rollout->halted_ms,
-                 "rule: no server begins after the window; it closed with some not touched");
+        view_add_line(items,
+                      scene,
+                      rollout->halted_ms,
+                      "rule: no server begins after the window; it closed with some not touched");
     else
-        add_line(items,
-                 scene,
-                 rollout->halted_ms,
-                 "rule: what failed waits for your word; nothing else is left to begin");
+        view_add_line(items,
+                      scene,
+                      rollout->halted_ms,
+                      "rule: what failed waits for your word; nothing else is left to begin");
 }
 
 static const char *outcome_words(const struct rollout_step *step)
@@ -349,11 +368,10 @@ static const char *outcome_words(const struct rollout_step *step)
     return "no outcome was told";
 }
 
-/* What is sure of a failed step, and what is not. */
-static void why_failed(const struct view_scene *scene,
-                       const struct rollout *rollout,
-                       const struct rollout_step *step,
-                       json_t *items)
+void view_why_failed(const struct view_scene *scene,
+                     const struct rollout *rollout,
+                     const struct rollout_step *step,
+                     json_t *items)
 {
     const struct inventory_server *server = inventory_by_id(scene->inventory, step->server_id);
     const struct rollout_evidence *evidence = &step->evidence;
@@ -379,12 +397,12 @@ static void why_failed(const struct view_scene *scene,
                      (unsigned long long)rollout->body.healthy_n);
     if (server == NULL || inventory_service_of(server, scene->now.mono_ms) == SERVICE_SILENT)
         cas_text_add(&no, "%show it is now: silent", no.used > 0 ? "; " : "");
-    add_line(items, scene, step->granted_ms, "known      %s", known);
-    add_line(items,
-             scene,
-             0,
-             "not known  %s",
-             no.used > 0 ? unknown : "nothing that the rules ask for");
+    view_add_line(items, scene, step->granted_ms, "known      %s", known);
+    view_add_line(items,
+                  scene,
+                  0,
+                  "not known  %s",
+                  no.used > 0 ? unknown : "nothing that the rules ask for");
 }
 
 static void why_halt(const struct view_scene *scene, const struct rollout *rollout, json_t *items)
@@ -395,7 +413,7 @@ static void why_halt(const struct view_scene *scene, const struct rollout *rollo
         const struct rollout_step *step = &rollout->step[i];
         if (step->state != STEP_FAILED && step->state != STEP_UNKNOWN)
             continue;
-        why_failed(scene, rollout, step, items);
+        view_why_failed(scene, rollout, step, items);
         told_n++;
     }
 }
@@ -422,6 +440,10 @@ view_why_rollout(const struct view_scene *scene, const struct rollout *rollout, 
     struct cas_text text = CAS_TEXT(words);
     verdict(scene, rollout, &text);
     view_set_text(document, "verdict", words);
-    add_audit(scene, document, id, rollout->state == ROLLOUT_HALTED ? rollout->halted_ms : 0);
+    view_add_history(scene,
+                     document,
+                     id,
+                     NULL,
+                     rollout->state == ROLLOUT_HALTED ? rollout->halted_ms : 0);
     return view_finish(document, ret_document);
 }
