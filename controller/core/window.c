@@ -127,6 +127,73 @@ static int week_day_of(struct icaltimetype day, int week_start)
     return (icaltime_day_of_week(day) - week_start + WEEK) % WEEK;
 }
 
+/* ---- recurrences that libical can be asked for ---- */
+
+static bool is_in_months(const struct icalrecurrencetype *recur, int month)
+{
+    bool is_any = recur->by_month[0] == ICAL_RECURRENCE_ARRAY_MAX;
+    for (size_t i = 0; i < ICAL_BY_MONTH_SIZE && recur->by_month[i] != ICAL_RECURRENCE_ARRAY_MAX;
+         i++)
+        is_any = is_any || recur->by_month[i] == month;
+    return is_any;
+}
+
+/* Has it a day in the year or month that begins there? After it libical is sent beyond the year
+ * 20000, where it gives up. */
+static bool has_day(struct icalrecurrencetype recur, struct icaltimetype period)
+{
+    recur.interval = INT16_MAX;
+    recur.count = 0;
+    recur.until = icaltime_null_time();
+    icalrecur_iterator *days = icalrecur_iterator_new(recur, period);
+    if (days == NULL)
+        return false;
+    icalrecur_iterator_free(days);
+    return true;
+}
+
+/* Days and weeks are left out one by one: up to an end, or, with COUNT, which takes no other end,
+ * for ever. */
+static bool comes_by_day(struct icalrecurrencetype recur, struct icaltimetype begin)
+{
+    recur.count = 0;
+    recur.until = begin;
+    recur.until.year += WINDOW_SELDOM_YEARS;
+    icalrecur_iterator *days = icalrecur_iterator_new(recur, begin);
+    if (days == NULL)
+        return false;
+    bool comes = !icaltime_is_null_time(icalrecur_iterator_next(days));
+    icalrecur_iterator_free(days);
+    return comes;
+}
+
+bool window_recur_comes(const struct icalrecurrencetype *recur, struct icaltimetype begin)
+{
+    if (recur->freq != ICAL_MONTHLY_RECURRENCE && recur->freq != ICAL_YEARLY_RECURRENCE)
+        return recur->count == 0 || comes_by_day(*recur, begin);
+    bool is_monthly = recur->freq == ICAL_MONTHLY_RECURRENCE;
+    bool has_days = recur->by_day[0] != ICAL_RECURRENCE_ARRAY_MAX ||
+                    recur->by_month_day[0] != ICAL_RECURRENCE_ARRAY_MAX;
+    int step = (recur->interval < 1 ? 1 : recur->interval) * (is_monthly ? 1 : 12);
+    int first = begin.year * 12 + begin.month - 1;
+    for (int month = first; month <= first + WINDOW_SELDOM_YEARS * 12; month += step) {
+        struct icaltimetype period = begin;
+        period.year = month / 12;
+        period.month = month % 12 + 1;
+        if (has_days)
+            period.day = 1;
+        if ((!is_monthly || is_in_months(recur, period.month)) && has_day(*recur, period))
+            return true;
+    }
+    return false;
+}
+
+void window_recur_end(struct icalrecurrencetype *recur, struct icaltimetype end)
+{
+    if (icaltime_is_null_time(recur->until) || icaltime_compare(recur->until, end) > 0)
+        recur->until = end;
+}
+
 /* Days of a rule, one after the other. */
 struct day_walk {
     icalrecur_iterator *days;
@@ -155,22 +222,34 @@ walk_weeks(struct day_walk *walk, struct icalrecurrencetype *recur, struct icalt
     icaltime_adjust(begin, -week_day_of(*begin, week_start), 0, 0, 0);
 }
 
-static bool walk_begin(struct day_walk *walk, const struct window_rule *rule)
+static enum cas_err walk_begin(struct day_walk *walk,
+                               const struct window_rule *rule,
+                               struct icaltimetype after,
+                               struct cas_why *why)
 {
     struct icalrecurrencetype recur = icalrecurrencetype_from_string(rule->recur);
     *walk = (struct day_walk){.first = rule->from_day != 0 ? rule->from_day : FIRST_DAY};
     struct icaltimetype begin = window_day_time(walk->first);
     walk->left = recur.count > 0 ? recur.count : INT64_MAX;
     recur.count = 0;
+    if (after.year > WINDOW_LAST_YEAR || !window_recur_comes(&recur, begin))
+        return CAS_OK;
+    struct icaltimetype end = icaltime_compare(begin, after) > 0 ? begin : after;
+    end.year += WINDOW_SELDOM_YEARS;
+    window_recur_end(&recur, end);
     if (recur.freq == ICAL_WEEKLY_RECURRENCE && recur.by_set_pos[0] == ICAL_RECURRENCE_ARRAY_MAX)
         walk_weeks(walk, &recur, &begin);
     walk->days = icalrecur_iterator_new(recur, begin);
-    return walk->days != NULL;
+    if (walk->days == NULL)
+        return cas_fail(why, CAS_ERR_FORMAT, "\"%s\" is no recurrence", rule->recur);
+    return CAS_OK;
 }
 
 /* The next day of libical's; *ret_is_meant: it is one of the rule's. False: the rule has ended. */
 static bool walk_on(struct day_walk *walk, struct icaltimetype *ret_day, bool *ret_is_meant)
 {
+    if (walk->days == NULL)
+        return false;
     *ret_day = icalrecur_iterator_next(walk->days);
     if (icaltime_is_null_time(*ret_day))
         return false;
@@ -201,8 +280,10 @@ enum cas_err window_next(const struct window_rule *rule,
                         "the time zone \"%s\" is not known to this system: is tzdata installed?",
                         rule->zone);
     struct day_walk walk;
-    if (!walk_begin(&walk, rule))
-        return cas_fail(why, CAS_ERR_FORMAT, "\"%s\" is no recurrence", rule->recur);
+    struct icaltimetype after = window_day_time(window_day_of(window_utc(after_ms / 1000)));
+    enum cas_err err = walk_begin(&walk, rule, after, why);
+    if (err != CAS_OK)
+        return err;
 
     size_t n = 0;
     struct icaltimetype day;
@@ -216,7 +297,8 @@ enum cas_err window_next(const struct window_rule *rule,
         if (time.start_ms > after_ms)
             ret_time[n++] = time;
     }
-    icalrecur_iterator_free(walk.days);
+    if (walk.days != NULL)
+        icalrecur_iterator_free(walk.days);
     *ret_n = n;
     return CAS_OK;
 }

@@ -17,7 +17,14 @@ enum {
     WINDOW_NEXT_MOST = 1000, /* occurrences asked for at once */
     WINDOW_BLACKOUTS = 4096, /* dates and spans of one file, recurrences counted one by one */
     WINDOW_ICS_BYTES = 48000,
-    WINDOW_ICS_DEPTH = 8, /* components inside components */
+    WINDOW_ICS_DEPTH = 8,        /* components inside components */
+    WINDOW_ICS_EVENTS = 1000,    /* of one file */
+    WINDOW_ICS_DAYS = 250000,    /* its recurrences are followed over, all together */
+    WINDOW_ICS_EXDATES = 200,    /* dates that its recurrences leave out, all together */
+    WINDOW_ICS_OBSERVANCES = 64, /* summer and winter times of the time zones it brings along */
+    WINDOW_INTERVAL_MOST = 1000, /* of a recurrence */
+    WINDOW_SELDOM_YEARS = 40,    /* what does not come in so long is taken never to come */
+    WINDOW_LAST_YEAR = 2199,     /* nothing is looked for after it */
     WINDOW_NAME_BYTES = 96,
     WINDOW_USUAL_MIN = 240, /* length of a window whose end is not said */
 };
@@ -55,11 +62,11 @@ struct window_time {
     int32_t day;                    /* 20260329: local date of its start, as the rule gives it */
     enum window_shift shift;
 };
-/* The first most windows that begin after after_ms, in order; fewer when the rule ends. *ret_n may
- * be 0. Cost: one step of the recurrence for each day it gave since it began (2024 when it does not
- * say).
- * CAS_ERR_RANGE  most is not 1..WINDOW_NEXT_MOST
- * CAS_ERR_NOT_FOUND  the system has lost the zone since */
+/* The first most windows that begin after after_ms, in order; fewer when the rule ends, or comes no
+ * more within WINDOW_SELDOM_YEARS. *ret_n may be 0. Cost: one step of the recurrence for each day
+ * it gave since it began (2024 when it does not say), and, when it is to come never or seldom, 0.1
+ * s. CAS_ERR_RANGE  most is not 1..WINDOW_NEXT_MOST CAS_ERR_NOT_FOUND  the system has lost the zone
+ * since */
 CAS_CHECK enum cas_err window_next(const struct window_rule *rule,
                                    int64_t after_ms,
                                    size_t most,
@@ -77,9 +84,11 @@ struct window_blackout {
     char name[WINDOW_NAME_BYTES];
 };
 /* Events of a calendar file between two instants, recurrences as many as they are; cancelled ones
- * are none. An event without an end takes its day, or its instant.
- * CAS_ERR_FORMAT no calendar, or an event without a start; CAS_ERR_TOO_LONG, CAS_ERR_TOO_MANY,
- * NOMEM
+ * are none. An event without an end takes its day, or its instant. What libical would follow for
+ * minutes (recurrences of seconds, or such as never come, of events or of the time zones in the
+ * file) is refused before it is asked.
+ * CAS_ERR_FORMAT no calendar, an event without a start, a recurrence that is not taken;
+ * CAS_ERR_RANGE its start or interval, or it never comes; CAS_ERR_TOO_LONG, CAS_ERR_TOO_MANY, NOMEM
  */
 CAS_CHECK enum cas_err window_blackouts_read(struct cas_slice file,
                                              int64_t from_ms,

@@ -17,5 +17,11 @@ int64_t window_instant(icaltimezone *zone,
 int32_t window_day_of(struct icaltimetype time); /* 20260329 */
 struct icaltimetype window_day_time(int32_t day);
 struct icaltimetype window_utc(int64_t second);
+/* May libical be asked for it, once it has an end or COUNT? It goes on to the year 20000 for a
+ * month or year in which a rule has a day: so those are tried one by one, for WINDOW_SELDOM_YEARS.
+ */
+bool window_recur_comes(const struct icalrecurrencetype *recur, struct icaltimetype begin);
+/* Ends it, when it does not end sooner by itself. */
+void window_recur_end(struct icalrecurrencetype *recur, struct icaltimetype end);
 
 #endif

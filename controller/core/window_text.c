@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "controller/core/window.h"
@@ -117,6 +118,8 @@ static bool take_days(struct cas_slice item, bool is_in[DAYS])
 static bool take_list(struct cas_slice word, bool is_in[DAYS])
 {
     size_t from = 0;
+    if (word.size == 0)
+        return false;
     for (size_t at = 0; at <= word.size; at++) {
         if (at < word.size && word.data[at] != ',')
             continue;
@@ -206,8 +209,14 @@ static bool begins(struct cas_slice word, const char *wanted)
 static enum cas_err check_recur(struct reading *reading, struct cas_slice word, struct cas_why *why)
 {
     struct icalrecurrencetype recur = icalrecurrencetype_from_string(reading->rule.recur);
+    if (recur.rscale != NULL) {
+        free(recur.rscale);
+        return refuse(reading, word, CAS_ERR_FORMAT, "RSCALE: other calendars are not taken", why);
+    }
     if (recur.freq == ICAL_NO_RECURRENCE)
         return refuse(reading, word, CAS_ERR_FORMAT, "no RRULE, as FREQ=WEEKLY;BYDAY=SA", why);
+    if (recur.interval < 1 || recur.interval > WINDOW_INTERVAL_MOST)
+        return refuse(reading, word, CAS_ERR_RANGE, "INTERVAL is 1 to 1000", why);
     bool is_daily = recur.freq == ICAL_DAILY_RECURRENCE || recur.freq == ICAL_WEEKLY_RECURRENCE ||
                     recur.freq == ICAL_MONTHLY_RECURRENCE || recur.freq == ICAL_YEARLY_RECURRENCE;
     bool has_clock = recur.by_hour[0] != ICAL_RECURRENCE_ARRAY_MAX ||

@@ -127,6 +127,9 @@ TEST(window, mistakes_name_the_column_the_value_and_what_is_taken)
         {"FREQ=DAILY;INTERVAL=3", CAS_ERR_MISSING, "say from which day it counts"},
         {"FREQ=SOMETIMES", CAS_ERR_FORMAT, "no RRULE"},
         {"FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", CAS_ERR_RANGE, "no day is ever meant"},
+        {"   ", CAS_ERR_FORMAT, "column 4: the window ends; days are daily"},
+        {"FREQ=DAILY;RSCALE=HEBREW", CAS_ERR_FORMAT, "RSCALE: other calendars are not taken"},
+        {"FREQ=DAILY;INTERVAL=1001 from 2026-01-01", CAS_ERR_RANGE, "INTERVAL is 1 to 1000"},
         {"FREQ=DAILY;INTERVAL=2 from 2026-02-29", CAS_ERR_FORMAT, "column 28, \"2026-02-29\""},
     };
     for (size_t i = 0; i < CAS_COUNT(cases); i++) {
@@ -154,6 +157,41 @@ TEST(window, limits_hold_at_their_edge)
     EXPECT_OK(window_next(&rule, 0, WINDOW_NEXT_MOST, time, &n, &why), &why);
     EXPECT_INT_EQ(WINDOW_NEXT_MOST, n);
     EXPECT_INT_EQ(CAS_ERR_RANGE, window_next(&rule, 0, WINDOW_NEXT_MOST + 1, time, &n, &why));
+}
+
+/* Why: libical looks for a day that never comes up to the year 20000, for seconds; a viewer's
+ * preview must not stop the controller. What comes seldom is another matter.
+ * How: rules that never come, one that comes in the 40th year and one that comes later; the last
+ * year that is looked at. */
+TEST(window, what_never_comes_is_not_looked_for_long)
+{
+    static const char *const never[] = {
+        "FREQ=MONTHLY;BYDAY=9MO",
+        "FREQ=MONTHLY;BYMONTH=2;BYMONTHDAY=30",
+        "FREQ=MONTHLY;INTERVAL=12;BYMONTH=2;BYMONTHDAY=1 from 2026-03-01",
+        "FREQ=YEARLY;BYMONTH=12;BYWEEKNO=2;BYDAY=MO",
+        "FREQ=YEARLY;INTERVAL=2;BYMONTH=2;BYMONTHDAY=29 from 2027-01-01",
+        "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",
+        "FREQ=YEARLY;INTERVAL=44;BYMONTH=2;BYMONTHDAY=29 from 2028-03-01",
+    };
+    struct window_rule rule;
+    struct window_time time;
+    struct cas_why why = {.text = ""};
+    size_t n = 9;
+    for (size_t i = 0; i < CAS_COUNT(never); i++) {
+        EXPECT_INT_EQ(CAS_ERR_RANGE, window_parse(cas_slice_of(never[i]), &rule, &why));
+        EXPECT_TEXT_HAS("no day is ever meant", why.text);
+    }
+    enum window_shift shift = WINDOW_LEAPT_OVER;
+    EXPECT_TEXT_HAS("2068-02-29T01:00",
+                    first("FREQ=YEARLY;INTERVAL=40;BYMONTH=2;BYMONTHDAY=29 from 2028-03-01",
+                          "2026-01-01T00:00Z",
+                          &shift));
+    rule = rule_of("daily 01:00");
+    EXPECT_OK(window_next(&rule, utc("2199-12-31T12:00Z"), 1, &time, &n, &why), &why);
+    EXPECT_INT_EQ(1, n);
+    EXPECT_OK(window_next(&rule, utc("2200-01-01T00:00Z"), 1, &time, &n, &why), &why);
+    EXPECT_INT_EQ(0, n);
 }
 
 #define EVENT(lines) "BEGIN:VCALENDAR\r\nVERSION:2.0\r\n" lines "END:VCALENDAR\r\n"
@@ -278,6 +316,104 @@ TEST(window, calendar_files_have_limits)
     read_file(file, 1, black, CAS_OK);
     cas_text_add(&text, "\n");
     read_file(file, 1, black, CAS_ERR_TOO_LONG);
+}
+
+/* A calendar with n times the same lines in it. */
+static const char *
+repeated(const char *before, const char *lines, size_t n, const char *after, enum cas_err want)
+{
+    static char file[WINDOW_ICS_BYTES + 2];
+    static struct window_blackout black[1000];
+    struct cas_text text = CAS_TEXT(file);
+    cas_text_clear(&text);
+    cas_text_add(&text, "BEGIN:VCALENDAR\n%s", before);
+    for (size_t i = 0; i < n; i++)
+        cas_text_add(&text, "%s", lines);
+    cas_text_add(&text, "%sEND:VCALENDAR\n", after);
+    EXPECT_FALSE(text.is_cut);
+    static struct cas_why why;
+    size_t found = 0;
+    why.text[0] = '\0';
+    EXPECT_INT_EQ(want,
+                  window_blackouts_read(cas_slice_of(file),
+                                        utc("2026-01-01T00:00Z"),
+                                        utc("2029-01-01T00:00Z"),
+                                        CAS_COUNT(black),
+                                        black,
+                                        &found,
+                                        &why));
+    return why.text;
+}
+
+#define SPAN(rule) "BEGIN:VEVENT\nDTSTART:20260101T000000Z\n" rule "END:VEVENT\n"
+#define ZONE(rule) "BEGIN:STANDARD\nDTSTART:16010101T000000\n" rule "END:STANDARD\n"
+
+/* Why: a small file can ask for years of work: events, recurrences of each, dates they leave out,
+ * changes of its own time zones. The controller reads it between two heartbeats.
+ * How: each limit as far as it goes, and one more. 1096 days lie between the two instants. */
+TEST(window, calendar_files_cannot_ask_for_endless_work)
+{
+    repeated("", "BEGIN:VEVENT\nDTSTART:20260101\nEND:VEVENT\n", WINDOW_ICS_EVENTS, "", CAS_OK);
+    EXPECT_TEXT_HAS("the calendar has more than 1000",
+                    repeated("",
+                             "BEGIN:VEVENT\nDTSTART:20260101\nEND:VEVENT\n",
+                             WINDOW_ICS_EVENTS + 1,
+                             "",
+                             CAS_ERR_TOO_MANY));
+    const char *rare = SPAN("RRULE:FREQ=DAILY;INTERVAL=1000\n");
+    repeated("", rare, WINDOW_ICS_DAYS / 1096, "", CAS_OK);
+    EXPECT_TEXT_HAS("more than 250000 days",
+                    repeated("", rare, WINDOW_ICS_DAYS / 1096 + 1, "", CAS_ERR_TOO_MANY));
+    const char *begin = "BEGIN:VEVENT\nDTSTART:20260101T000000Z\n", *end = "END:VEVENT\n";
+    repeated(begin, "EXDATE:20260101T000000Z\n", WINDOW_ICS_EXDATES, end, CAS_OK);
+    EXPECT_TEXT_HAS("more than 200 EXDATE",
+                    repeated(begin,
+                             "EXDATE:20260101T000000Z\n",
+                             WINDOW_ICS_EXDATES + 1,
+                             end,
+                             CAS_ERR_TOO_MANY));
+    const char *zone = ZONE("RRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU\n");
+    begin = "BEGIN:VTIMEZONE\nTZID:Z\n";
+    end = "END:VTIMEZONE\nBEGIN:VEVENT\nDTSTART;TZID=Z:20260101T000000\nEND:VEVENT\n";
+    repeated(begin, zone, WINDOW_ICS_OBSERVANCES, end, CAS_OK);
+    EXPECT_TEXT_HAS("more than 64 summer and winter times",
+                    repeated(begin, zone, WINDOW_ICS_OBSERVANCES + 1, end, CAS_ERR_TOO_MANY));
+    repeated(begin, ZONE("RRULE:FREQ=SECONDLY\n"), 1, end, CAS_ERR_FORMAT);
+    repeated(begin, ZONE("RRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30\n"), 1, end, CAS_ERR_RANGE);
+    repeated("", SPAN("RRULE:FREQ=DAILY;INTERVAL=1001\n"), 1, "", CAS_ERR_RANGE);
+    repeated("", SPAN("RRULE:FREQ=MONTHLY;BYDAY=9MO\n"), 1, "", CAS_ERR_RANGE);
+    repeated("", SPAN("RRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30;COUNT=2\n"), 1, "", CAS_ERR_RANGE);
+    repeated("", SPAN("RRULE:RSCALE=HEBREW;FREQ=YEARLY\n"), 1, "", CAS_ERR_FORMAT);
+    repeated("", SPAN("RRULE:FREQ=DAILY\nEXRULE:FREQ=DAILY\n"), 1, "", CAS_ERR_FORMAT);
+    repeated("", "BEGIN:VEVENT\nDTSTART:18991231\nEND:VEVENT\n", 1, "", CAS_ERR_RANGE);
+    repeated("", "BEGIN:VEVENT\nDTSTART:20266301\nEND:VEVENT\n", 1, "", CAS_ERR_FORMAT);
+}
+
+/* Why: COUNT is counted from the beginning, which may be years ago; a file's own time zone is
+ * meant. How: three Wednesdays, the first of them before the time asked for; noon by a zone of five
+ * hours.
+ */
+TEST(window, recurrences_and_zones_of_a_file_mean_what_they_say)
+{
+    struct window_blackout black[8];
+    EXPECT_INT_EQ(2,
+                  read_file(EVENT("BEGIN:VEVENT\r\nDTSTART:20251231T120000Z\r\n"
+                                  "RRULE:FREQ=WEEKLY;COUNT=3\r\nEND:VEVENT\r\n"),
+                            8,
+                            black,
+                            CAS_OK));
+    EXPECT_TRUE(black[1].start_ms == utc("2026-01-14T12:00Z"));
+    EXPECT_INT_EQ(
+        1,
+        read_file(EVENT("BEGIN:VTIMEZONE\r\nTZID:Far\r\n" ZONE(
+                      "TZOFFSETFROM:+0500\r\nTZOFFSETTO:+0500\r\n") "END:VTIMEZONE\r\n"
+                                                                    "BEGIN:VEVENT\r\nDTSTART;"
+                                                                    "TZID=Far:20260701T120000\r\n"
+                                                                    "END:VEVENT\r\n"),
+                  8,
+                  black,
+                  CAS_OK));
+    EXPECT_TRUE(black[0].start_ms == utc("2026-07-01T07:00Z"));
 }
 
 /* Why: what is written is read by other programs; the first of them is our own reader.
