@@ -1,12 +1,12 @@
 #include "controller/controller_loop_room.h"
 
 #include <stdio.h>
-
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/trust/sign.h"
 
-static void derive(uint64_t seq,
+static void derive(const uint8_t plan_hash[CAS_HASH_BYTES],
                    uint64_t step,
                    uint64_t server_id,
                    uint64_t attempt,
@@ -16,11 +16,9 @@ static void derive(uint64_t seq,
     static uint64_t made;
     attempt += ++made * 1000;
 #endif
-    sign_command_id(&(struct sign_command){.rollout_seq = seq,
-                                           .step = step,
-                                           .server_id = server_id,
-                                           .attempt = attempt},
-                    ret_cmd_id);
+    struct sign_command command = {.step = step, .server_id = server_id, .attempt = attempt};
+    memcpy(command.plan_hash, plan_hash, CAS_HASH_BYTES);
+    sign_command_id(&command, ret_cmd_id);
 }
 
 enum cas_err loop_book_load(struct controller *c, struct cas_why *why)

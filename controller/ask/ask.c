@@ -312,13 +312,13 @@ enum cas_err ask_rollout_seq(struct ask_call *call, uint64_t *ret_seq)
 }
 
 /* A book of the past is only read: no command is ever made from it. */
-static void derive_nothing(uint64_t seq,
+static void derive_nothing(const uint8_t plan_hash[CAS_HASH_BYTES],
                            uint64_t step,
                            uint64_t server_id,
                            uint64_t attempt,
                            uint8_t ret_cmd_id[CAS_ID_BYTES])
 {
-    CAS_ASSERT(seq == 0 && step == 0 && server_id == 0 && attempt == 0);
+    CAS_ASSERT(plan_hash == NULL && step == 0 && server_id == 0 && attempt == 0);
     memset(ret_cmd_id, 0, CAS_ID_BYTES);
 }
 

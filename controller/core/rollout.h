@@ -133,7 +133,7 @@ struct rollout {
 struct rollout_book;
 /* A command's id from where it stands: sign_command_id by the loop, since core knows no hash. step
  * is the position in the plan, 1 first. Must be a function of its arguments alone (R15). */
-typedef void rollout_derive(uint64_t seq,
+typedef void rollout_derive(const uint8_t plan_hash[CAS_HASH_BYTES],
                             uint64_t step,
                             uint64_t server_id,
                             uint64_t attempt,

@@ -136,7 +136,7 @@ void rollout_step_again(struct rollout_turn *turn, struct rollout_entry *entry, 
 
     clear_timers(step);
     step->attempt++;
-    turn->book->derive(entry->open.seq, at + 1, step->server_id, step->attempt, step->cmd_id);
+    turn->book->derive(entry->open.plan_hash, at + 1, step->server_id, step->attempt, step->cmd_id);
     rollout_step_set(entry, at, STEP_PENDING);
     rollout_save_step(turn, entry, at);
 }

@@ -72,11 +72,11 @@ static void put_u64(uint8_t *at, uint64_t value)
 
 void sign_command_id(const struct sign_command *command, uint8_t ret_cmd_id[CAS_ID_BYTES])
 {
-    uint8_t bytes[32];
-    put_u64(bytes, command->rollout_seq);
-    put_u64(bytes + 8, command->step);
-    put_u64(bytes + 16, command->server_id);
-    put_u64(bytes + 24, command->attempt);
+    uint8_t bytes[CAS_HASH_BYTES + 24];
+    memcpy(bytes, command->plan_hash, CAS_HASH_BYTES);
+    put_u64(bytes + CAS_HASH_BYTES, command->step);
+    put_u64(bytes + CAS_HASH_BYTES + 8, command->server_id);
+    put_u64(bytes + CAS_HASH_BYTES + 16, command->attempt);
     int rc = crypto_generichash(ret_cmd_id, CAS_ID_BYTES, bytes, sizeof bytes, NULL, 0);
     CAS_ASSERT(rc == 0);
 }

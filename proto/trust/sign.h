@@ -21,11 +21,14 @@ CAS_CHECK enum cas_err sign_check(const struct keys_public *key,
                                   const uint8_t sign[CAS_SIGN_BYTES]);
 void sign_plan_hash(struct cas_slice plan, uint8_t ret_hash[CAS_HASH_BYTES]); /* BLAKE2b-256 */
 
-/* cmd_id = BLAKE2b-128(rollout_seq | wave | server_id | attempt): derived, never random, so that a
- * controller that lost its last minutes asks for the same command again. All big-endian 8 bytes. */
+/* cmd_id = BLAKE2b-128(plan_hash | step | server_id | attempt), numbers big-endian 8 bytes:
+ * derived, never random, so that a controller that lost its last minutes asks for the same command
+ * again. By the plan's bytes, which hold its number, who made it and when, and not by the number
+ * alone: a database that has gone back gives numbers again, and another plan's commands must be
+ * others. */
 struct sign_command {
-    uint64_t rollout_seq;
-    uint64_t step;
+    uint8_t plan_hash[CAS_HASH_BYTES];
+    uint64_t step; /* position in the plan, 1 first */
     uint64_t server_id;
     uint64_t attempt;
 };

@@ -33,8 +33,9 @@ def commands(agent):
         return {bytes(cmd_id).hex(): state for cmd_id, state in ledger.execute("SELECT cmd_id, state FROM command")}
 
 
-def command_id(rollout, position, server, attempt):
-    words = b"".join(number.to_bytes(8, "big") for number in (rollout, position, server, attempt))
+def command_id(plan, position, server, attempt):
+    words = b"".join(number.to_bytes(8, "big") for number in (position, server, attempt))
+    words = hashlib.blake2b(plan, digest_size=32).digest() + words
     return hashlib.blake2b(words, digest_size=16).hexdigest()
 
 
@@ -49,11 +50,11 @@ def check_commands(farm, agents=None):
     with copy_of(farm.state / "controller.db") as store:
         steps = store.execute("SELECT step.seq, step.position, step.server_id, step.attempt, step.state, step.cmd_id, server.name"
                               " FROM step JOIN server ON server.id = step.server_id").fetchall()
-        recycles = {seq for seq, plan in store.execute("SELECT seq, plan FROM rollout")
-                    if msgpack.unpackb(plan, strict_map_key=False)[2] == RECYCLE}
+        plans = dict(store.execute("SELECT seq, plan FROM rollout"))
+        recycles = {seq for seq, plan in plans.items() if msgpack.unpackb(plan, strict_map_key=False)[2] == RECYCLE}
     known = set()
     for seq, position, server, attempt, state, cmd_id, name in steps:
-        ids = [command_id(seq, position + shift, server, number) for shift in (0, 1) for number in range(1, attempt + 1)]
+        ids = [command_id(plans[seq], position + shift, server, number) for shift in (0, 1) for number in range(1, attempt + 1)]
         assert bytes(cmd_id).hex() in ids, f"r-{seq} {name}: an id that is not derived"
         acted = [one for one in ids if one in effects]
         assert all(effects[one] == [name] for one in acted), f"r-{seq} {name}: done on {effects}"

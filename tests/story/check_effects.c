@@ -36,6 +36,7 @@ struct check_command {
 };
 struct kept_plan {
     struct check_plan plan;
+    size_t run_at; /* grows with each that is run: the latest of a number is what operators mean */
     bool is_stopped;
     int64_t stopped_ms;
     bool has_lost_order; /* a retry or a lost database: waves are not in order any more */
@@ -49,7 +50,7 @@ struct check {
     struct check_server server[CHECK_SERVERS];
     size_t server_n;
     struct kept_plan plan[CHECK_PLANS];
-    size_t plan_n;
+    size_t plan_n, run_n;
     struct check_command command[COMMANDS];
     size_t command_n;
 };
@@ -92,11 +93,13 @@ static struct check_server *server_of(struct check *check, size_t server)
 
 static struct kept_plan *plan_of(struct check *check, uint64_t seq)
 {
+    struct kept_plan *last = NULL;
     for (size_t i = 0; i < check->plan_n; i++) {
-        if (check->plan[i].plan.seq == seq)
-            return &check->plan[i];
+        struct kept_plan *kept = &check->plan[i];
+        if (kept->plan.seq == seq && (last == NULL || kept->run_at > last->run_at))
+            last = kept;
     }
-    return NULL;
+    return last;
 }
 
 /* ---- whose command is it? ---- */
@@ -111,11 +114,11 @@ static bool is_named(const struct check *check,
         if (kept->plan.step[step].server != server)
             continue;
         for (uint64_t attempt = 1; attempt <= ATTEMPTS; attempt++) {
-            sign_command_id(&(struct sign_command){.rollout_seq = kept->plan.seq,
-                                                   .step = step + 1,
-                                                   .server_id = check->server[server].id,
-                                                   .attempt = attempt},
-                            cmd_id);
+            struct sign_command name = {.step = step + 1,
+                                        .server_id = check->server[server].id,
+                                        .attempt = attempt};
+            memcpy(name.plan_hash, kept->plan.hash, CAS_HASH_BYTES);
+            sign_command_id(&name, cmd_id);
             if (memcmp(cmd_id, command->cmd_id, CAS_ID_BYTES) != 0)
                 continue;
             command->step = step;
@@ -166,21 +169,24 @@ void check_revoked(struct check *check, size_t server, bool is_revoked)
     server_of(check, server)->is_revoked = is_revoked;
 }
 
-/* A number that a lost database gives away again is another plan, over the same commands. */
+/* A number that a lost database gives away again is another plan, with commands of its own. The
+ * same plan run again has those it had: what was done by them is not done again. */
 void check_run(struct check *check, const struct check_plan *plan)
 {
-    struct kept_plan *kept = plan_of(check, plan->seq);
+    struct kept_plan *kept = NULL;
+    for (size_t i = 0; i < check->plan_n && kept == NULL; i++) {
+        if (memcmp(check->plan[i].plan.hash, plan->hash, CAS_HASH_BYTES) == 0)
+            kept = &check->plan[i];
+    }
     bool is_again = kept != NULL;
     if (!is_again) {
         CAS_ASSERT(check->plan_n < CHECK_PLANS);
         kept = &check->plan[check->plan_n++];
     }
     kept->plan = *plan;
+    kept->run_at = ++check->run_n;
     kept->is_stopped = false;
     kept->has_lost_order = is_again;
-    /* Another order of an operator's for each of its servers. */
-    for (size_t i = 0; i < plan->step_n && is_again; i++)
-        kept->retry_n[plan->step[i].server]++;
 }
 
 void check_retried(struct check *check, uint64_t seq, size_t server)

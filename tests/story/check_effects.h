@@ -46,7 +46,8 @@ struct check_step {
     uint32_t wave;
 };
 struct check_plan {
-    uint64_t seq;
+    uint64_t seq;                 /* which a database that has gone back may give again */
+    uint8_t hash[CAS_HASH_BYTES]; /* of its bytes: commands are named by it */
     enum verb verb;
     uint32_t floor_pct;
     int64_t start_ms, until_ms, gap_ms;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/hold/hold.h"
+#include "proto/trust/sign.h"
 #include "tests/story/stage.h"
 
 void stage_operator_frame(struct story *s, struct cas_slice bytes)
@@ -202,6 +203,7 @@ void stage_run_check(struct story *s, uint64_t seq)
                               .start_ms = run->body.start_ms,
                               .until_ms = run->body.until_ms,
                               .gap_ms = (int64_t)run->body.gap_ms};
+    sign_plan_hash(run->plan, plan.hash);
     for (size_t i = 0; i < run->step_n && plan.step_n < CHECK_SERVERS; i++) {
         for (size_t k = 0; k < s->server_n; k++) {
             if (s->server[k]->server_id == run->step[i].server_id)
@@ -214,9 +216,21 @@ void stage_run_check(struct story *s, uint64_t seq)
     stage_rollout_of(s, seq)->is_ordered = true;
 }
 
+uint64_t story_run(struct story *s, uint64_t seq)
+{
+    char id[64];
+    (void)snprintf(id, sizeof id, "id=r-%04llu", (unsigned long long)seq);
+    s->run_seq = seq;
+    int code = story_ask(s, "recycle.run", id, "reason=story", NULL);
+    if (code <= 0 && s->run_seq != 0)
+        stage_run_check(s, seq); /* it has not begun: nothing was noted */
+    s->run_seq = 0;
+    return code == 0 ? seq : 0;
+}
+
 uint64_t story_recycle(struct story *s, const char *target, ...)
 {
-    char text[512], id[64];
+    char text[512];
     struct question question = {.n = 0};
     (void)snprintf(text, sizeof text, "target=%s", target);
     if (target[0] != '\0')
@@ -230,15 +244,7 @@ uint64_t story_recycle(struct story *s, const char *target, ...)
     if (ask(s, "recycle.plan", &question) != 0)
         return 0;
     uint64_t seq = planned_seq(s);
-    (void)snprintf(id, sizeof id, "id=r-%04llu", (unsigned long long)seq);
-    if (seq == 0)
-        return 0;
-    s->run_seq = seq;
-    int code = story_ask(s, "recycle.run", id, "reason=story", NULL);
-    if (code <= 0 && s->run_seq != 0)
-        stage_run_check(s, seq); /* it has not begun: nothing was noted */
-    s->run_seq = 0;
-    return code == 0 ? seq : 0;
+    return seq == 0 ? 0 : story_run(s, seq);
 }
 
 /* ---- a server's own people ---- */

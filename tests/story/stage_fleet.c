@@ -732,8 +732,10 @@ void story_restore(struct story *s)
     struct cas_why why = {.text = ""};
     CAS_ASSERT(s->controller == NULL);
     s->has_restore = true;
-    for (size_t i = 0; i < s->rollout_n; i++)
+    for (size_t i = 0; i < s->rollout_n; i++) {
         s->rollout[i].is_stopped = false; /* it has lost that as well */
+        s->rollout[i].is_ordered = false; /* its number may be another plan's */
+    }
     check_restored(s->check);
     stage_need(store_memory_back(s->memory, &why), &why, "restore");
 }

@@ -64,6 +64,8 @@ const char *story_error(const struct story *s);
 /* Plans and runs: its number, 0 when it was refused. Target as "LON-CAS01" or "" with selector=...
  */
 uint64_t story_recycle(struct story *s, const char *target, ...) __attribute__((sentinel));
+/* Runs what recycle.plan has made: seq, 0 when it was refused. */
+uint64_t story_run(struct story *s, uint64_t seq);
 
 /* ---- what goes wrong ---- */
 enum story_way {

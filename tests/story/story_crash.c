@@ -16,6 +16,20 @@ static uint64_t two_servers(struct story *s)
                          NULL);
 }
 
+/* Begins at once. */
+static uint64_t quick_recycle(struct story *s, const char *target)
+{
+    return story_recycle(s,
+                         target,
+                         "floor=50",
+                         "gap=20s",
+                         "settle=20s",
+                         "no-drain",
+                         "act=1m",
+                         "proof=3m",
+                         NULL);
+}
+
 /* Why: an agent that dies between the act and its answer must not act again, and need not: the new
  * worker is there to be seen.
  * How: it dies right after the act and comes back. */
@@ -130,6 +144,75 @@ STORY(crash, restored_database_repeats_no_act, "Tue 00:50", 16)
 
     EXPECT_THAT(s, story_recycles(s, "LON-CAS01") == 1);
     EXPECT_THAT(s, story_rollout(s, seq)->state != ROLLOUT_RUNNING);
+}
+
+/* Why: numbers are given again after a database has gone back; a plan of the same number is another
+ * order, and must be neither taken as done by the old one's acts nor refused for them.
+ * How: two plans of one server each act and are lost; two more get their numbers, and a third acts
+ * on both and on one that was never touched. */
+STORY(crash, number_given_again_after_a_restore_is_another_plan, "Tue 00:50", 18)
+{
+    static const char *const name[] = {"LON-CAS01", "LON-CAS02", "LON-CAS03"};
+    story_site(s, "LON", "LON-CAS01 LON-CAS02 LON-CAS03 LON-CAS04");
+    story_backup(s);
+    for (uint64_t seq = 1; seq <= 2; seq++) {
+        EXPECT_THAT(s, quick_recycle(s, name[seq - 1]) == seq);
+        story_pass(s, 5 * 60 * 1000);
+        EXPECT_STATE(s, seq, ROLLOUT_DONE);
+        EXPECT_THAT(s, story_recycles(s, name[seq - 1]) == 1);
+    }
+    story_controller_dies(s, -1);
+    story_restore(s);
+    story_controller_starts(s);
+    story_pass(s, 5 * 60 * 1000);
+    EXPECT_THAT(s, story_rollout(s, 1) == NULL);
+
+    for (uint64_t seq = 1; seq <= 2; seq++) {
+        int64_t from_ms = story_now(s);
+        EXPECT_THAT(s, quick_recycle(s, name[seq - 1]) == seq);
+        story_pass(s, 5 * 60 * 1000);
+        EXPECT_STEP(s, seq, name[seq - 1], STEP_CLOSED);
+        EXPECT_THAT(s, story_step(s, seq, name[seq - 1])->evidence.intent_ms >= from_ms);
+        EXPECT_THAT(s, story_recycles(s, name[seq - 1]) == 2);
+    }
+    uint64_t all = quick_recycle(s, "LON-CAS[01-03]");
+    story_pass(s, 20 * 60 * 1000);
+    EXPECT_STATE(s, all, ROLLOUT_DONE);
+    for (size_t i = 0; i < CAS_COUNT(name); i++)
+        EXPECT_THAT(s, story_recycles(s, name[i]) == (i < 2 ? 3 : 1));
+}
+
+/* Why: the same plan is the same order, whatever the database has forgotten of it: run once more it
+ * is answered, not done once more.
+ * How: a backup between planning and running; after the restore the kept plan is run again. */
+STORY(crash, plan_run_again_after_a_restore_is_the_same_plan, "Tue 00:50", 19)
+{
+    story_site(s, "LON", "LON-CAS01 LON-CAS02");
+    EXPECT_THAT(s,
+                story_ask(s,
+                          "recycle.plan",
+                          "target=LON-CAS01",
+                          "floor=50",
+                          "gap=1m",
+                          "settle=1m",
+                          "no-drain",
+                          "act=1m",
+                          "proof=3m",
+                          NULL) == 0);
+    story_backup(s);
+    EXPECT_THAT(s, story_run(s, 1) == 1);
+    story_until(s, "00:55");
+    EXPECT_STATE(s, 1, ROLLOUT_DONE);
+    EXPECT_THAT(s, story_recycles(s, "LON-CAS01") == 1);
+
+    story_controller_dies(s, -1);
+    story_restore(s);
+    story_controller_starts(s);
+    story_until(s, "00:58");
+    EXPECT_THAT(s, story_run(s, 1) == 1);
+    story_until(s, "01:30");
+    EXPECT_THAT(s, story_recycles(s, "LON-CAS01") == 1);
+    EXPECT_THAT(s, story_rollout(s, 1)->state != ROLLOUT_RUNNING);
 }
 
 /* Why: a controller that was asleep while another one led decides from what was true before.

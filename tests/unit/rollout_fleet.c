@@ -4,15 +4,15 @@
 #include <stdlib.h>
 
 /* Not a hash, but a function of its arguments alone in which no two are alike here. */
-static void derive(uint64_t seq,
+static void derive(const uint8_t plan_hash[CAS_HASH_BYTES],
                    uint64_t step,
                    uint64_t server_id,
                    uint64_t attempt,
                    uint8_t ret_cmd_id[CAS_ID_BYTES])
 {
     memset(ret_cmd_id, 0, CAS_ID_BYTES);
-    ret_cmd_id[0] = (uint8_t)seq;
-    ret_cmd_id[1] = (uint8_t)(seq >> 8);
+    ret_cmd_id[0] = plan_hash[0];
+    ret_cmd_id[1] = plan_hash[1];
     ret_cmd_id[2] = (uint8_t)step;
     ret_cmd_id[3] = (uint8_t)(step >> 8);
     ret_cmd_id[4] = (uint8_t)server_id;
@@ -327,7 +327,7 @@ run_body(struct fleet *fleet, const struct record_plan_body *body, struct cas_wh
 {
     static uint8_t bytes[WIRE_PLAN_BYTES];
     size_t size = 0;
-    uint8_t hash[CAS_HASH_BYTES] = {1};
+    uint8_t hash[CAS_HASH_BYTES] = {(uint8_t)body->rollout_seq, (uint8_t)(body->rollout_seq >> 8)};
     enum cas_err err = record_encode(RECORD_plan_body, body, bytes, sizeof bytes, &size, why);
     if (err != CAS_OK)
         return err;

@@ -474,13 +474,13 @@ TEST(store, after_one_failed_part_the_change_can_only_be_undone)
     commit(store);
 }
 
-static void no_derive(uint64_t seq,
+static void no_derive(const uint8_t plan_hash[CAS_HASH_BYTES],
                       uint64_t step,
                       uint64_t server_id,
                       uint64_t attempt,
                       uint8_t ret_cmd_id[CAS_ID_BYTES])
 {
-    (void)seq, (void)step, (void)server_id, (void)attempt;
+    (void)plan_hash, (void)step, (void)server_id, (void)attempt;
     memset(ret_cmd_id, 0, CAS_ID_BYTES);
 }
 

@@ -271,36 +271,68 @@ TEST(trust, controllers_public_file_reads_back)
 }
 
 /* Why: cmd_id is how a command is known after a controller lost its last minutes.
- * How: Python's hashlib.blake2b(struct.pack(">4Q", 412, 3, 77, 1), digest_size=16). */
-TEST(trust, command_id_is_derived_from_its_four_numbers)
+ * How: Python's hashlib.blake2b(bytes(range(32)) + struct.pack(">3Q", 3, 77, 1), digest_size=16).
+ */
+TEST(trust, command_id_is_derived_from_plan_step_server_and_attempt)
 {
-    static const uint8_t expected[CAS_ID_BYTES] = {0x8e,
-                                                   0xb7,
-                                                   0xd5,
-                                                   0xc9,
-                                                   0xba,
-                                                   0xb9,
-                                                   0xc2,
-                                                   0x6e,
-                                                   0x9f,
-                                                   0x74,
-                                                   0x41,
-                                                   0x65,
-                                                   0x32,
-                                                   0x76,
-                                                   0xda,
-                                                   0xec};
-    struct sign_command command = {412, 3, 77, 1};
-    struct sign_command others[] = {{413, 3, 77, 1},
-                                    {412, 4, 77, 1},
-                                    {412, 3, 78, 1},
-                                    {412, 3, 77, 2}};
-    uint8_t id[CAS_ID_BYTES];
+    struct sign_command command = {.step = 3, .server_id = 77, .attempt = 1};
+    for (size_t i = 0; i < CAS_HASH_BYTES; i++)
+        command.plan_hash[i] = (uint8_t)i;
+    struct sign_command others[4] = {command, command, command, command};
+    others[0].plan_hash[CAS_HASH_BYTES - 1] ^= 1;
+    others[1].step++;
+    others[2].server_id++;
+    others[3].attempt++;
+    uint8_t id[CAS_ID_BYTES], other[CAS_ID_BYTES];
+    char text[2 * CAS_ID_BYTES + 1];
     sign_command_id(&command, id);
-    EXPECT_BYTES_EQ(expected, id, sizeof id);
+    cas_hex(id, sizeof id, text);
+    EXPECT_TEXT_EQ("43a8af66bf67835b18f727cd066382ce", text);
     for (size_t i = 0; i < CAS_COUNT(others); i++) {
-        sign_command_id(&others[i], id);
-        EXPECT_TRUE(memcmp(expected, id, sizeof id) != 0);
+        sign_command_id(&others[i], other);
+        EXPECT_TRUE(memcmp(id, other, sizeof id) != 0);
+    }
+}
+
+static void first_command_of(const struct record_plan_body *plan, uint8_t ret_id[CAS_ID_BYTES])
+{
+    uint8_t bytes[512];
+    size_t size = 0;
+    struct sign_command command = {.step = 1, .server_id = 1, .attempt = 1};
+    EXPECT_OK(record_encode(RECORD_plan_body, plan, bytes, sizeof bytes, &size, NULL), NULL);
+    sign_plan_hash((struct cas_slice){(const char *)bytes, size}, command.plan_hash);
+    sign_command_id(&command, ret_id);
+}
+
+/* Why: after a database has gone back the same number, servers and settings may be planned anew:
+ * that is another order, and what was done for the first does not do it.
+ * How: plans alike but for when, by whom, and under which number they were made. */
+TEST(trust, plans_of_one_content_name_their_commands_apart)
+{
+    struct record_plan_body plan = {.rollout_seq = 1,
+                                    .verb = VERB_recycle,
+                                    .pool = cas_slice_of("MSExchangeSyncAppPool"),
+                                    .made_ms = 1795481412400,
+                                    .start_ms = 1795482000000,
+                                    .until_ms = 1795496400000,
+                                    .at_once = 1,
+                                    .act_ms = 1000,
+                                    .proof_ms = 1000,
+                                    .healthy_n = 1,
+                                    .stop_after = 1,
+                                    .by = cas_slice_of("ops.a"),
+                                    .steps = cas_slice_of("LON-CAS01")};
+    struct record_plan_body others[3] = {plan, plan, plan};
+    others[0].made_ms++;
+    others[1].by = cas_slice_of("ops.b");
+    others[2].rollout_seq++;
+    uint8_t id[CAS_ID_BYTES], other[CAS_ID_BYTES];
+    first_command_of(&plan, id);
+    first_command_of(&plan, other);
+    EXPECT_BYTES_EQ(id, other, sizeof id);
+    for (size_t i = 0; i < CAS_COUNT(others); i++) {
+        first_command_of(&others[i], other);
+        EXPECT_TRUE(memcmp(id, other, sizeof id) != 0);
     }
 }
 

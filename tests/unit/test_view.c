@@ -15,13 +15,13 @@ struct stage {
     struct view_scene scene;
 };
 
-static void derive_nothing(uint64_t seq,
+static void derive_nothing(const uint8_t plan_hash[CAS_HASH_BYTES],
                            uint64_t step,
                            uint64_t server_id,
                            uint64_t attempt,
                            uint8_t ret_cmd_id[CAS_ID_BYTES])
 {
-    memset(ret_cmd_id, (int)(seq + step + server_id + attempt), CAS_ID_BYTES);
+    memset(ret_cmd_id, (int)(plan_hash[0] + step + server_id + attempt), CAS_ID_BYTES);
 }
 
 static struct stage stage_open(void)
