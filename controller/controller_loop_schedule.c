@@ -177,6 +177,8 @@ draft_of(struct turn *turn, const size_t *at, size_t n, bool is_ranking, struct 
     /* A draft borrows these from its wish. */
     ret->body.pool = cas_slice_of(turn->wish.pool);
     ret->body.by = cas_slice_of(turn->wish.by);
+    /* Whoever gets a new worker from the window's start on is credited. */
+    ret->body.made_ms = turn->schedule.start_ms;
     return err;
 }
 
@@ -324,6 +326,11 @@ static enum cas_err plan(struct turn *turn)
     turn->wish = turn->schedule.policy;
     turn->wish.start_ms = turn->now.wall_ms;
     turn->wish.until_ms = turn->schedule.end_ms;
+    /* A database that has gone back over the start begins the window once more, and its plan is
+     * another one: who has a worker of this window was reached by the first. */
+    int64_t begun_ms = turn->now.wall_ms - turn->schedule.start_ms + CLOCK_SKEW_MS;
+    if (turn->wish.min_age_ms < begun_ms)
+        turn->wish.min_age_ms = begun_ms;
     enum cas_err err = choose(turn);
     if (err == CAS_OK)
         err = store_rollout_next_seq(turn->c->store, &turn->run.seq, &turn->why);

@@ -93,6 +93,27 @@ STORY(schedule, window_is_begun_once_over_a_crash, "Tue 00:50", 44)
     EXPECT_STATE(s, 1, ROLLOUT_DONE);
 }
 
+/* Why: a restored database begins a window of its last minutes once more: what was done in it must
+ * not be done twice, and what was not must still be.
+ * How: a backup before the window; put back after the first two servers have new workers. */
+STORY(schedule, window_begun_again_by_a_restore_repeats_no_act, "Tue 00:50", 60)
+{
+    begin(s, "window=Tue 01:00-05:00", "gap=20s");
+    story_until(s, "00:59");
+    story_backup(s);
+    while (recycles(s) < 2)
+        story_pass(s, 1000);
+    story_controller_dies(s, -1);
+    story_restore(s);
+    story_controller_starts(s);
+    story_until(s, "02:00");
+    EXPECT_STATE(s, 1, ROLLOUT_DONE);
+    EXPECT_THAT(s, story_recycles(s, "LON-CAS01") == 1);
+    EXPECT_THAT(s, story_recycles(s, "LON-CAS02") == 1);
+    EXPECT_THAT(s, story_recycles(s, "LON-CAS03") == 1);
+    EXPECT_THAT(s, story_recycles(s, "LON-CAS04") == 1);
+}
+
 /* Why: one switch for the whole farm, for when nobody may touch anything.
  * How: on before the start; by hand nothing begins either; off again, the window is gone. */
 STORY(schedule, freeze_skips_and_refuses, "Tue 00:50", 45)
