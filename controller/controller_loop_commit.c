@@ -102,6 +102,43 @@ static enum cas_err held_save(struct controller *c,
     return store_audit_add(c->store, &audit, why);
 }
 
+static enum cas_err behind_save(struct controller *c,
+                                const struct inventory_server *server,
+                                struct cas_now now,
+                                struct cas_why *why)
+{
+    const struct loop_peer *peer = &c->peer[server->id];
+    struct store_audit audit = {.at_ms = now.wall_ms, .who = "casfleet", .verb = "database.back"};
+    (void)snprintf(audit.subject, sizeof audit.subject, "%s", server->name);
+    (void)snprintf(audit.words,
+                   sizeof audit.words,
+                   "its records up to %llu were acknowledged, the database has them up to %llu: it "
+                   "has gone back; what was done since is not in it, and numbers of rollouts made "
+                   "since are given again",
+                   (unsigned long long)peer->theirs_upto,
+                   (unsigned long long)peer->ours_upto);
+    return store_audit_add(c->store, &audit, why);
+}
+
+/* One line for all servers of a run; each has its row. */
+static void behind_settle(struct controller *c)
+{
+    for (size_t i = 0; i < c->dirty.n; i++) {
+        struct loop_peer *peer = &c->peer[c->dirty.id[i]];
+        const struct inventory_server *server = inventory_by_id(c->inventory, c->dirty.id[i]);
+        if (server == NULL || (peer->dirt & PEER_BEHIND) == 0)
+            continue;
+        peer->is_behind_told = true;
+        if (!c->is_behind_told)
+            log_event(EVENT_STORE_BEHIND,
+                      "server=%s acknowledged up to %llu, here up to %llu",
+                      server->name,
+                      (unsigned long long)peer->theirs_upto,
+                      (unsigned long long)peer->ours_upto);
+        c->is_behind_told = true;
+    }
+}
+
 /* Told in the log once the row is there. */
 static void held_settle(struct controller *c)
 {
@@ -135,6 +172,8 @@ static enum cas_err dirty_save(struct controller *c, struct cas_now now, struct 
             err = store_events_save(c->store, server, why);
         if (err == CAS_OK && server != NULL && (dirt & PEER_HELD) != 0)
             err = held_save(c, server, now, why);
+        if (err == CAS_OK && server != NULL && (dirt & PEER_BEHIND) != 0)
+            err = behind_save(c, server, now, why);
     }
     return err;
 }
@@ -293,6 +332,7 @@ enum cas_err loop_commit_group(struct controller *c, struct cas_now now, struct 
 #endif
     replaced_settle(c);
     held_settle(c);
+    behind_settle(c);
     group_clear(c);
     return CAS_OK;
 }

@@ -121,6 +121,26 @@ static void spool_compare(struct controller *c, uint32_t server_id, const uint8_
     memcpy(peer->spool_id, spool_id, CAS_ID_BYTES);
 }
 
+/* An ACK is sent after its commit only, and an agent lets go of what was acknowledged only: when it
+ * holds none of what the store lacks, the store has been further than it is. Nothing it says is
+ * taken over for that, numbers of rollouts neither: commands are named by their plans. */
+static void behind_watch(struct controller *c,
+                         uint32_t server_id,
+                         const struct message_hello *hello,
+                         struct cas_now now)
+{
+    struct loop_peer *peer = &c->peer[server_id];
+    struct store_spool kept;
+    uint64_t gone_upto = hello->spool_lo > 0 ? hello->spool_lo - 1 : hello->spool_hi;
+    if (peer->is_behind_told || !loop_is_taking(c, now.mono_ms) ||
+        !store_spool_of(c->store, server_id, &kept) || gone_upto <= kept.upto_seq ||
+        memcmp(kept.spool_id, hello->spool_id, CAS_ID_BYTES) != 0)
+        return;
+    peer->theirs_upto = gone_upto;
+    peer->ours_upto = kept.upto_seq;
+    dirty_add(c, server_id, PEER_BEHIND, now);
+}
+
 static void on_hello(struct controller *c,
                      struct inventory_server *server,
                      const struct message_hello *hello,
@@ -132,6 +152,7 @@ static void on_hello(struct controller *c,
     journal_watch(c, server, now);
     skew_tell(c, server);
     epoch_compare(c, server, hello->epoch_max);
+    behind_watch(c, server->id, hello, now);
     enum cas_err err = store_spool_hello(c->store, server->id, hello);
     if (err != CAS_OK)
         return; /* no memory: no WELCOME, so it says HELLO again */

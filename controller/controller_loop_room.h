@@ -21,7 +21,8 @@ enum peer_dirt {
     PEER_CLEAN = 0,
     PEER_FACTS = 1,
     PEER_EVENTS = 2,
-    PEER_HELD = 4 /* its own people held or released it */
+    PEER_HELD = 4,  /* its own people held or released it */
+    PEER_BEHIND = 8 /* it was acknowledged more than the store has */
 };
 
 /* By server id, beside what inventory and hub keep. */
@@ -35,6 +36,8 @@ struct loop_peer {
     bool is_replaced;   /* its data folder is another or an older one; until that is committed */
     bool is_held;       /* as audited last */
     int64_t held_since_ms;
+    bool is_behind_told;             /* in this run: audited, and logged */
+    uint64_t theirs_upto, ours_upto; /* records acknowledged to it, and of them in the store */
     bool has_spool;
     uint8_t spool_id[CAS_ID_BYTES]; /* of its last HELLO */
     uint8_t ack_spool[CAS_ID_BYTES];
@@ -95,7 +98,8 @@ struct controller {
     int64_t retry_ms; /* mono */
     int64_t stuck_ms; /* wall, when it was told */
     char stuck_words[CAS_WHY_BYTES];
-    bool is_book_stale; /* could not be read back after a commit that failed */
+    bool is_behind_told; /* by the first of them */
+    bool is_book_stale;  /* could not be read back after a commit that failed */
     bool is_fenced;
 
     bool wants_epoch, has_stepped;

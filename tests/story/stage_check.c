@@ -458,32 +458,41 @@ static void reports_check(struct story *s, const struct stage_acked *acked)
     free(kept.times);
 }
 
-static void grant_count(void *context, uint64_t id, const struct store_audit *audit)
+struct audited {
+    size_t granted_n, back_n;
+};
+
+static void audit_count(void *context, uint64_t id, const struct store_audit *audit)
 {
-    size_t *granted_n = context;
+    struct audited *audited = context;
     (void)id;
-    *granted_n += strcmp(audit->verb, "step.granted") == 0 ? 1 : 0;
+    audited->granted_n += strcmp(audit->verb, "step.granted") == 0 ? 1 : 0;
+    audited->back_n += strcmp(audit->verb, "database.back") == 0 ? 1 : 0;
 }
 
-/* I6: what a server did on an order has its row in the audit. */
+/* I6: what a server did on an order has its row in the audit. Only of a database that has gone back
+ * is it said. */
 static void audit_check(struct story *s, const struct stage_server *server)
 {
-    size_t granted_n = 0, done_n = check_recycles(s->check, server->index);
+    struct audited audited = {.granted_n = 0};
+    size_t done_n = check_recycles(s->check, server->index);
     struct cas_why why = {.text = ""};
     stage_need(store_audit_read(controller_store(s->controller),
                                 server->name,
                                 1000,
-                                grant_count,
-                                &granted_n,
+                                audit_count,
+                                &audited,
                                 &why),
                &why,
                "audit");
-    if (granted_n < done_n)
+    if (audited.back_n > 0)
+        stage_break(s, "I6 %s: the database is said to have gone back", server->name);
+    if (audited.granted_n < done_n)
         stage_break(s,
                     "I6 %s was recycled %zu times and the audit has %zu grants",
                     server->name,
                     done_n,
-                    granted_n);
+                    audited.granted_n);
 }
 
 bool story_check(struct story *s)

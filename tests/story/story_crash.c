@@ -166,6 +166,8 @@ STORY(crash, number_given_again_after_a_restore_is_another_plan, "Tue 00:50", 18
     story_controller_starts(s);
     story_pass(s, 5 * 60 * 1000);
     EXPECT_THAT(s, story_rollout(s, 1) == NULL);
+    EXPECT_THAT(s, story_ask(s, "why", "id=LON-CAS01", NULL) >= 0);
+    EXPECT_TEXT_HAS("the database has them up to", story_document(s));
 
     for (uint64_t seq = 1; seq <= 2; seq++) {
         int64_t from_ms = story_now(s);
