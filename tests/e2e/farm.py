@@ -85,7 +85,7 @@ class Process:
 class Agent:
     def __init__(self, farm, name, site, **server):
         self.farm, self.name, self.site = farm, name, site
-        self.folder = farm.folder / name
+        self.folder = self.state = farm.folder / name
         self.folder.mkdir()
         self.process = None
         self.options = {"sample": "1s", "report": "1s", "redial": "1s"}
@@ -98,9 +98,16 @@ class Agent:
         lines = [f"{key} = {value}" for key, value in self.server.items()]
         (self.folder / "server.ini").write_text("\n".join(lines) + "\n")
         options = {"controller": self.farm.endpoints["agents"], "controller_keys": self.farm.public,
-                   "state": self.folder, "host": "sim", "host_settings": self.folder / "server.ini", **self.options}
+                   "state": self.state, "key": self.folder / "agent.key", "host": "sim",
+                   "host_settings": self.folder / "server.ini", **self.options}
         lines = [f"{key} = {value}" for key, value in options.items()]
         (self.folder / "agent.ini").write_text("\n".join(lines) + "\n")
+
+    def keep_state_in(self, folder):
+        """The agent's journal and outbox apart from what is the server's own: its effect log, its model."""
+        folder.mkdir(exist_ok=True, mode=0o700)
+        self.state = folder
+        self.write()
 
     def program(self, *more, env=None):
         return Process([BIN / "agent/casfleet-agent", "--config", self.folder / "agent.ini", *more],

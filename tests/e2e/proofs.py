@@ -29,7 +29,7 @@ def copy_of(path):
 
 def commands(agent):
     """What an agent's journal says of each command: its state by id."""
-    with copy_of(agent.folder / "ledger.db") as ledger:
+    with copy_of(agent.state / "ledger.db") as ledger:
         return {bytes(cmd_id).hex(): state for cmd_id, state in ledger.execute("SELECT cmd_id, state FROM command")}
 
 
@@ -85,7 +85,7 @@ def check_reports(farm, agents=None):
     programs have ended. Returns how many records were acknowledged."""
     total = 0
     for agent in agents or farm.agents:
-        with copy_of(agent.folder / "outbox.db") as outbox:
+        with copy_of(agent.state / "outbox.db") as outbox:
             spool = outbox.execute("SELECT id FROM spool").fetchone()[0]
             high = outbox.execute("SELECT value FROM number WHERE name = 'high'").fetchone()[0]
             kept = [row[0] for row in outbox.execute("SELECT seq FROM entry ORDER BY seq")]
