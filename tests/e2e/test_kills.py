@@ -8,7 +8,7 @@ import pytest
 from farm import wait_until
 from proofs import DONE, INTENT, UNKNOWN, check_commands, check_reports, commands
 
-KILLS = 500 if os.environ.get("CASFLEET_LONG") else 50
+KILLS = 500 if os.environ.get("CASFLEET_LONG") else 100
 OPEN = {"scheduled", "running", "paused", "halted"}
 
 
@@ -98,14 +98,14 @@ def test_a_controller_killed_again_and_again_repeats_and_loses_nothing(make_farm
     farm = farm_of(make_farm, sites, 4)
     roller = Roller(farm, sites, at_once="2", floor="50")
     for number in range(KILLS):
-        env, life = {}, chance.uniform(0.02, 1.8)
+        env, life = {}, chance.uniform(0.02, 1.0)
         if number % 2:
             point = chance.choice(["store.commit", "store.committed"])
-            env, life = {"CASFLEET_FAILPOINT": f"{point}:{chance.randrange(2, 20)}:kill"}, 2.5
+            env, life = {"CASFLEET_FAILPOINT": f"{point}:{chance.randrange(2, 14)}:kill"}, 1.6
         farm.controller.kill()
         began = time.monotonic()
         farm.start(env=env, is_needed=not env)
-        if number % 10 == 0:
+        if number % 20 == 0:
             check_resumes(farm, roller, began)
         while farm.controller.is_alive() and time.monotonic() < began + life:
             roller.look()
