@@ -4,6 +4,8 @@
 
 #include <sqlite3.h>
 
+#include "agent/journal/journal_page.h"
+
 enum {
     BUSY_MS = 2000,
     HEAP_SOFT_BYTES = 1024 * 1024,
@@ -13,6 +15,8 @@ enum {
 
 static enum cas_err err_of(int result)
 {
+    if (result == SQLITE_IOERR_DATA) /* a page that is not as it was written */
+        return CAS_ERR_CORRUPT;
     switch (result & 0xff) {
     case SQLITE_FULL:
         return CAS_ERR_FULL;
@@ -34,9 +38,27 @@ static enum cas_err err_of(int result)
     }
 }
 
+enum cas_err journal_db_damaged(const char *path, const char *what, struct cas_why *why)
+{
+    return cas_fail(why,
+                    CAS_ERR_CORRUPT,
+                    "%s: damaged: %s; move it away, and its -wal, and start again: what only it "
+                    "knew is lost",
+                    path,
+                    what);
+}
+
 enum cas_err journal_db_fail(struct sqlite3 *db, int result, const char *what, struct cas_why *why)
 {
     const char *path = db == NULL ? NULL : sqlite3_db_filename(db, "main");
+    int extended = db == NULL ? result : sqlite3_extended_errcode(db);
+    if ((extended & 0xff) != (result & 0xff))
+        extended = result;
+    if (err_of(extended) == CAS_ERR_CORRUPT)
+        return journal_db_damaged(path == NULL ? "journal" : path,
+                                  extended == SQLITE_IOERR_DATA ? "a page is not as it was written"
+                                                                : sqlite3_errstr(extended),
+                                  why);
     return cas_fail(why,
                     err_of(result),
                     "%s: %s: %s",
@@ -234,7 +256,7 @@ enum cas_err journal_db_open(const struct journal_db_settings *settings,
     int result = sqlite3_open_v2(settings->path,
                                  &db,
                                  SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                                 NULL);
+                                 journal_page_layer());
     if (result != SQLITE_OK) {
         enum cas_err err = cas_fail(why,
                                     err_of(result),
@@ -246,6 +268,7 @@ enum cas_err journal_db_open(const struct journal_db_settings *settings,
     }
     (void)sqlite3_busy_timeout(db, BUSY_MS);
     (void)sqlite3_extended_result_codes(db, 1);
+    journal_page_prepare(db);
     int64_t version = 0;
     enum cas_err err = identify(db, settings, &version, why);
     if (err == CAS_OK)

@@ -2,7 +2,7 @@
  *
  * One SQLite file: WAL, synchronous=FULL unless journal_db_set_durable says otherwise, one
  * connection that locks the file for itself (a second agent is refused), no memory map, a page
- * cache of a few dozen pages. Inside the journal wing only. */
+ * cache of a few dozen pages, a sum in each page (journal_page.h). Inside the journal wing only. */
 #ifndef AGENT_JOURNAL_JOURNAL_DB_H
 #define AGENT_JOURNAL_JOURNAL_DB_H
 
@@ -54,6 +54,8 @@ CAS_CHECK enum cas_err
 journal_db_set_durable(struct sqlite3 *db, bool is_durable, struct cas_why *why);
 /* Waits until the disk has every commit so far. Needs no room. */
 CAS_CHECK enum cas_err journal_db_sync(struct sqlite3 *db, struct cas_why *why);
+/* CAS_ERR_CORRUPT, with what to do. */
+CAS_CHECK enum cas_err journal_db_damaged(const char *path, const char *what, struct cas_why *why);
 /* SQLite's result as an error of ours, with its words. */
 enum cas_err journal_db_fail(struct sqlite3 *db, int result, const char *what, struct cas_why *why);
 

@@ -206,7 +206,7 @@ rows_take(struct sqlite3_stmt *stmt, struct ledger_row *ret_row, size_t cap, siz
     return err;
 }
 
-static enum cas_err numbers_read(struct ledger *ledger, struct cas_why *why)
+static enum cas_err numbers_read(struct ledger *ledger, const char *path, struct cas_why *why)
 {
     int64_t head = 0;
     int64_t epoch = 0;
@@ -232,7 +232,7 @@ static enum cas_err numbers_read(struct ledger *ledger, struct cas_why *why)
     if (err == CAS_OK)
         err = journal_db_number(ledger->db, "SELECT count(*) FROM command", &ledger->row_n, why);
     if (err == CAS_ERR_NOT_FOUND)
-        return cas_fail(why, CAS_ERR_CORRUPT, "ledger: one of its numbers is missing");
+        return journal_db_damaged(path, "one of its numbers is missing", why);
     if (err != CAS_OK)
         return err;
     ledger->head = (uint64_t)head;
@@ -242,18 +242,32 @@ static enum cas_err numbers_read(struct ledger *ledger, struct cas_why *why)
     return CAS_OK;
 }
 
-/* A damaged journal may hide that a command was done: it is not used at all. */
-static enum cas_err check_whole(struct sqlite3 *db, const char *path, struct cas_why *why)
+/* A damaged journal may hide that a command was done: it is not used at all. Each page has its sum;
+ * a page of an older copy of the file does not fit the indexes, or the newest position. */
+static enum cas_err check_whole(struct ledger *ledger, const char *path, struct cas_why *why)
 {
     int64_t fault_n = 0;
-    enum cas_err err =
-        journal_db_number(db,
-                          "SELECT count(*) FROM pragma_quick_check(1) WHERE quick_check <> 'ok'",
-                          &fault_n,
-                          why);
-    if (err == CAS_OK && fault_n != 0)
-        return cas_fail(why, CAS_ERR_CORRUPT, "%s: the journal is damaged", path);
-    return err;
+    int64_t newest = 0;
+    int64_t extra_n = 0;
+    enum cas_err err = journal_db_number(
+        ledger->db,
+        "SELECT count(*) FROM pragma_integrity_check(1) WHERE integrity_check <> 'ok'",
+        &fault_n,
+        why);
+    if (err == CAS_OK)
+        err =
+            journal_db_number(ledger->db, "SELECT ifnull(max(seq), 0) FROM command", &newest, why);
+    if (err == CAS_OK)
+        err = journal_db_number(ledger->db, "SELECT count(*) - 3 FROM number", &extra_n, why);
+    if (err != CAS_OK)
+        return err;
+    bool is_behind = newest > 0 && (uint64_t)newest != ledger->head;
+    if (fault_n == 0 && extra_n == 0 && !is_behind)
+        return CAS_OK;
+    return journal_db_damaged(path,
+                              is_behind ? "its newest row is not the last that was written"
+                                        : "its parts do not fit each other",
+                              why);
 }
 
 enum cas_err ledger_open(const char *path, struct ledger **ret_ledger, struct cas_why *why)
@@ -268,12 +282,12 @@ enum cas_err ledger_open(const char *path, struct ledger **ret_ledger, struct ca
                                            .checkpoint_n = 0,
                                            .log_bytes = LOG_BYTES};
     enum cas_err err = journal_db_open(&settings, &ledger->db, why);
-    if (err == CAS_OK)
-        err = check_whole(ledger->db, path, why);
     for (size_t i = 0; err == CAS_OK && i < STATEMENT_N; i++)
         err = journal_db_prepare(ledger->db, sql_of[i], &ledger->stmt[i], why);
     if (err == CAS_OK)
-        err = numbers_read(ledger, why);
+        err = numbers_read(ledger, path, why);
+    if (err == CAS_OK)
+        err = check_whole(ledger, path, why);
     if (err != CAS_OK)
         return err;
     *ret_ledger = CAS_TAKE(ledger);

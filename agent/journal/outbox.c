@@ -171,7 +171,8 @@ static enum cas_err spool_read(struct outbox *outbox, struct cas_why *why)
     err = journal_db_step(stmt, &is_row, why);
     const void *id = err == CAS_OK && is_row ? sqlite3_column_blob(stmt, 0) : NULL;
     if (err == CAS_OK && (id == NULL || sqlite3_column_bytes(stmt, 0) != CAS_ID_BYTES))
-        err = cas_fail(why, CAS_ERR_CORRUPT, "outbox: it has lost its id");
+        err =
+            journal_db_damaged(sqlite3_db_filename(outbox->db, "main"), "it has lost its id", why);
     if (err == CAS_OK)
         memcpy(outbox->spool_id, id, CAS_ID_BYTES);
     journal_db_drop(stmt);
@@ -190,7 +191,9 @@ static enum cas_err state_read(struct outbox *outbox, struct cas_why *why)
     if (err == CAS_OK)
         err = journal_db_number(outbox->db, "SELECT ifnull(sum(cost), 0) FROM entry", &used, why);
     if (err == CAS_ERR_NOT_FOUND || (err == CAS_OK && (kept < 0 || newest < 0 || used < 0)))
-        return cas_fail(why, CAS_ERR_CORRUPT, "outbox: its numbers are damaged");
+        return journal_db_damaged(sqlite3_db_filename(outbox->db, "main"),
+                                  "its numbers cannot be",
+                                  why);
     if (err != CAS_OK)
         return err;
     outbox->now.high = (uint64_t)(kept > newest ? kept : newest);
@@ -569,6 +572,10 @@ enum cas_err outbox_read(struct outbox *outbox,
         entry_n += err == CAS_OK ? 1 : 0;
     }
     journal_db_reset(stmt);
+    if (err == CAS_ERR_CORRUPT && is_row)
+        return journal_db_damaged(sqlite3_db_filename(outbox->db, "main"),
+                                  "a record that cannot be one",
+                                  why);
     if (err != CAS_OK)
         return err;
     if (entry_n > 0 && entry[entry_n - 1].seq > outbox->handed)

@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <sqlite3.h>
+
+#include "agent/journal/journal_page.h"
 #include "tests/unit/test.h"
 
 static struct ledger *ledger_at(const char *path)
@@ -293,7 +296,7 @@ TEST(ledger, damaged_or_newer_file_is_refused)
     memset(data + 4096, 0x5a, 512);
     test_write(path, data, size);
     EXPECT_ERR(CAS_ERR_CORRUPT, ledger_open(path, &ledger, &why));
-    EXPECT_TEXT_HAS("ledger.db", why.text);
+    EXPECT_TEXT_HAS("ledger.db: damaged", why.text);
     memset(data, 'x', 100);
     test_write(path, data, size);
     EXPECT_ERR(CAS_ERR_CORRUPT, ledger_open(path, &ledger, &why));
@@ -303,12 +306,18 @@ TEST(ledger, damaged_or_newer_file_is_refused)
     {
         CAS_AUTO(ledger) made = ledger_at(newer);
     }
-    data = test_read(newer, &size);
-    data[63] = 99; /* user_version, big-endian at byte 60 of the file format */
-    test_write(newer, data, size);
+    struct sqlite3 *db = NULL;
+    EXPECT_INT_EQ(SQLITE_OK,
+                  sqlite3_open_v2(newer, &db, SQLITE_OPEN_READWRITE, journal_page_layer()));
+    EXPECT_INT_EQ(SQLITE_OK,
+                  sqlite3_exec(db,
+                               "PRAGMA locking_mode=EXCLUSIVE; PRAGMA user_version=99",
+                               NULL,
+                               NULL,
+                               NULL));
+    EXPECT_INT_EQ(SQLITE_OK, sqlite3_close(db));
     EXPECT_ERR(CAS_ERR_VERSION, ledger_open(newer, &ledger, &why));
     EXPECT_TEXT_HAS("99", why.text);
-    free(data);
     EXPECT_NULL(ledger);
 }
 

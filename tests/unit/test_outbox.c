@@ -5,6 +5,7 @@
 
 #include <sqlite3.h>
 
+#include "agent/journal/journal_page.h"
 #include "tests/unit/test.h"
 
 enum {
@@ -363,10 +364,12 @@ TEST(outbox, file_of_the_version_before_is_taken_over)
         (void)add(outbox, ENTRY_SAMPLE, 100);
     }
     struct sqlite3 *db = NULL;
-    EXPECT_INT_EQ(SQLITE_OK, sqlite3_open(path, &db));
+    EXPECT_INT_EQ(SQLITE_OK,
+                  sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, journal_page_layer()));
     EXPECT_INT_EQ(SQLITE_OK,
                   sqlite3_exec(db,
-                               "DROP INDEX entry_other; CREATE INDEX entry_class ON entry (class, "
+                               "PRAGMA locking_mode=EXCLUSIVE; DROP INDEX entry_other; CREATE "
+                               "INDEX entry_class ON entry (class, "
                                "seq); PRAGMA user_version=1",
                                NULL,
                                NULL,
