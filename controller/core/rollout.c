@@ -218,6 +218,12 @@ rollout_load(struct rollout_book *book, const struct rollout *saved, struct cas_
                         "rollout r-%04llu was stored with the plan of r-%04llu",
                         (unsigned long long)saved->seq,
                         (unsigned long long)entry->open.body.rollout_seq);
+    if (saved->state < ROLLOUT_SCHEDULED || saved->state > ROLLOUT_MISSED)
+        return cas_fail(why,
+                        CAS_ERR_CORRUPT,
+                        "rollout r-%04llu: there is no state %d",
+                        (unsigned long long)saved->seq,
+                        (int)saved->state);
     for (size_t i = 0; i < entry->open.step_n; i++) {
         if (entry->open.step[i].state < STEP_PENDING || entry->open.step[i].state > STEP_SKIPPED)
             return cas_fail(why,

@@ -283,6 +283,23 @@ static enum cas_err rollout_hand(struct store *store,
     return err;
 }
 
+/* What is refused was written by us once: the file is named, whatever noticed it. */
+static enum cas_err spoilt(const struct store *store,
+                           uint64_t seq,
+                           enum cas_err err,
+                           const struct cas_why *inner,
+                           struct cas_why *why)
+{
+    if (err == CAS_ERR_NOMEM || strncmp(inner->text, store->path, strlen(store->path)) == 0)
+        return cas_fail(why, err, "%s", inner->text);
+    return cas_fail(why,
+                    CAS_ERR_CORRUPT,
+                    "%s: r-%04" PRIu64 " cannot be read: %s",
+                    store->path,
+                    seq,
+                    inner->text[0] != '\0' ? inner->text : cas_err_words(err));
+}
+
 enum cas_err store_rollout_load(struct store *store,
                                 uint64_t seq,
                                 struct rollout_book *book,
@@ -297,9 +314,10 @@ enum cas_err store_rollout_load(struct store *store,
     if (!has)
         return cas_fail(why, CAS_ERR_NOT_FOUND, "no rollout r-%04" PRIu64, seq);
     struct rollout rollout = {0};
-    err = rollout_hand(store, &sql, book, &rollout, why);
+    struct cas_why inner = {0};
+    err = rollout_hand(store, &sql, book, &rollout, &inner);
     sql_end(&sql);
-    return err;
+    return err == CAS_OK ? CAS_OK : spoilt(store, seq, err, &inner, why);
 }
 
 enum cas_err store_rollouts_load(struct store *store,
@@ -312,7 +330,14 @@ enum cas_err store_rollouts_load(struct store *store,
     bool has = false;
     enum cas_err err = sql_row(&sql, &has, why);
     while (err == CAS_OK && has) {
-        err = store_rollout_load(store, sql_get_u64(&sql, 0), book, why);
+        uint64_t seq = sql_get_u64(&sql, 0);
+        err = store_rollout_load(store, seq, book, why);
+        if (err == CAS_ERR_NOT_FOUND)
+            err = cas_fail(why,
+                           CAS_ERR_CORRUPT,
+                           "%s: r-%04" PRIu64 " is in the index and not in the table",
+                           store->path,
+                           seq);
         if (err == CAS_OK)
             err = sql_row(&sql, &has, why);
     }
