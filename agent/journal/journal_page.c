@@ -30,9 +30,11 @@ static uint64_t sum_of(const uint8_t *page, sqlite3_int64 at)
 {
     uint64_t sum = 0x9e3779b97f4a7c15U ^ (uint64_t)at;
     for (size_t i = 0; i < JOURNAL_PAGE_BYTES - JOURNAL_SUM_BYTES; i += WORD_BYTES) {
-        uint64_t word = 0;
-        for (size_t k = 0; k < WORD_BYTES; k++)
-            word |= (uint64_t)page[i + k] << (8 * k);
+        const uint8_t *at_word = page + i;
+        uint64_t word = (uint64_t)at_word[0] | (uint64_t)at_word[1] << 8 |
+                        (uint64_t)at_word[2] << 16 | (uint64_t)at_word[3] << 24 |
+                        (uint64_t)at_word[4] << 32 | (uint64_t)at_word[5] << 40 |
+                        (uint64_t)at_word[6] << 48 | (uint64_t)at_word[7] << 56;
         sum = (sum ^ word) * 0xff51afd7ed558ccdU;
         sum ^= sum >> 32;
     }
