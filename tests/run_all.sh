@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Every test, in the order in which a mistake is found soonest. One stage by name: tests/run_all.sh unit
 #   CASFLEET_LONG=1   adds the long sweeps      CASFLEET_FUZZ_S=60   seconds for each fuzz target
-#   CASFLEET_SEEDS_S=300   seconds of the simulation; in the long run a million seeds
+#   CASFLEET_SEEDS_S=120   seconds of the simulation; in the long run a million seeds
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fuzz_s=${CASFLEET_FUZZ_S:-60}
 [ -z "${CASFLEET_LONG:-}" ] || fuzz_s=$((fuzz_s * 10))
-seeds_s=${CASFLEET_SEEDS_S:-300}
+seeds_s=${CASFLEET_SEEDS_S:-120}
 stages=${*:-"unit clang seeds e2e windows demo mutants fuzz"}
 
 # Unit, property, story and tidy tests under ASan and UBSan; every kept fuzz input.

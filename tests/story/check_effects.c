@@ -16,6 +16,7 @@ struct check_server {
     char name[64], group[64];
     uint32_t id; /* 0: not a member */
     bool is_revoked;
+    int64_t revoked_ms;
     bool is_out; /* by an act, no good probe since */
     int64_t echo_ms;
     int64_t cover_ms; /* by what has reached the controller it counts as in service until here */
@@ -24,6 +25,7 @@ struct check_server {
     struct check_nonce nonce[CHECK_NONCES];
     size_t nonce_n;
     uint8_t grant_cmd[CAS_ID_BYTES], grant_nonce[CAS_ID_BYTES];
+    int64_t grant_sent_ms;
 };
 struct check_command {
     uint8_t cmd_id[CAS_ID_BYTES];
@@ -164,9 +166,12 @@ void check_approved(struct check *check,
     kept->id = id;
 }
 
-void check_revoked(struct check *check, size_t server, bool is_revoked)
+void check_revoked(struct check *check, size_t server, bool is_revoked, int64_t at_ms)
 {
-    server_of(check, server)->is_revoked = is_revoked;
+    struct check_server *kept = server_of(check, server);
+    if (is_revoked && !kept->is_revoked)
+        kept->revoked_ms = at_ms;
+    kept->is_revoked = is_revoked;
 }
 
 /* A number that a lost database gives away again is another plan, with commands of its own. The
@@ -245,11 +250,16 @@ void check_claimed(struct check *check, const struct check_nonce *nonce)
         command->claimed_ms = nonce->at_ms;
 }
 
-void check_granted(struct check *check, size_t server, const uint8_t *cmd_id, const uint8_t *nonce)
+void check_granted(struct check *check,
+                   size_t server,
+                   const uint8_t *cmd_id,
+                   const uint8_t *nonce,
+                   int64_t sent_ms)
 {
     struct check_server *kept = server_of(check, server);
     memcpy(kept->grant_cmd, cmd_id, CAS_ID_BYTES);
     memcpy(kept->grant_nonce, nonce, CAS_ID_BYTES);
+    kept->grant_sent_ms = sent_ms;
 }
 
 void check_gave_back(struct check *check, size_t server, const uint8_t *cmd_id)
@@ -289,6 +299,13 @@ static uint32_t may_be_out(uint32_t server_n, uint32_t floor_pct)
     return floor_pct >= 100 ? 0 : server_n * (100 - floor_pct) / 100;
 }
 
+/* When the GRANT that `acting` obeys left the controller; one that is under way cannot be called
+ * back. */
+static bool was_revoked(const struct check_server *other, const struct check_server *acting)
+{
+    return other->is_revoked && acting->grant_sent_ms > other->revoked_ms;
+}
+
 /* I1: with this one, no more of its group are out by acts than the plan allows. I2: nor when those
  * count that were known as bad for longer than a GRANT can be on its way. I11: whatever database
  * the controller has. I12: whatever the clocks. */
@@ -302,7 +319,8 @@ static void budget_check(struct check *check,
     uint32_t member_n = 0, acted_n = 0, bad_n = 0;
     for (size_t i = 0; i < check->server_n; i++) {
         const struct check_server *other = &check->server[i];
-        if (strcmp(other->group, server->group) != 0 || other->id == 0 || other->is_revoked)
+        if (strcmp(other->group, server->group) != 0 || other->id == 0 ||
+            was_revoked(other, server))
             continue;
         member_n++;
         if (i == at)
@@ -355,7 +373,7 @@ static void fresh_check(struct check *check,
         say(check, "I4 %s acts outside its window", server->name);
     if (command->is_given_back)
         say(check, "I4 %s acts on what it had revoked", server->name);
-    if (server->is_revoked)
+    if (was_revoked(server, server))
         say(check, "I7 %s acts and is revoked", server->name);
     /* I10: a GRANT of before the pause may still be on its way, for as long as it lives. */
     if (command->plan->is_stopped && time->at_ms > command->plan->stopped_ms + GRANT_LIFE_MS)

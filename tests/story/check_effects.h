@@ -38,7 +38,7 @@ void check_approved(struct check *check,
                     const char *name,
                     const char *group,
                     uint32_t id);
-void check_revoked(struct check *check, size_t server, bool is_revoked);
+void check_revoked(struct check *check, size_t server, bool is_revoked, int64_t at_ms);
 
 /* ---- plans, as operators read and ran them ---- */
 struct check_step {
@@ -72,8 +72,12 @@ struct check_nonce {
     int64_t at_ms, wall_ms; /* the stage's, the server's */
 };
 void check_claimed(struct check *check, const struct check_nonce *nonce);
-/* A GRANT reached the agent. */
-void check_granted(struct check *check, size_t server, const uint8_t *cmd_id, const uint8_t *nonce);
+/* A GRANT reached the agent; sent_ms: when it left the controller, which cannot call it back. */
+void check_granted(struct check *check,
+                   size_t server,
+                   const uint8_t *cmd_id,
+                   const uint8_t *nonce,
+                   int64_t sent_ms);
 /* The agent has put down for good that it will never do this. */
 void check_gave_back(struct check *check, size_t server, const uint8_t *cmd_id);
 /* A heartbeat reached the controller; echo_ms: when the TICK it answers was sent. */

@@ -200,8 +200,9 @@ void stage_noted(void *context,
                  struct cas_now now);
 void stage_effects(struct stage_server *server);
 void stage_saw_up(struct stage_server *server, struct cas_slice bytes);
-void stage_saw_down(struct stage_server *server, struct cas_slice bytes);      /* sent */
-void stage_saw_delivered(struct stage_server *server, struct cas_slice bytes); /* to the agent */
+void stage_saw_down(struct stage_server *server, struct cas_slice bytes); /* sent */
+/* To the agent. */
+void stage_saw_delivered(struct stage_server *server, struct cas_slice bytes, int64_t sent_ms);
 void stage_saw_heartbeat(struct stage_server *server, const struct stage_frame *frame);
 struct stage_rollout *stage_rollout_of(struct story *s, uint64_t seq);
 

@@ -62,7 +62,7 @@ void stage_admissions(struct story *s)
         const struct inventory_server *known =
             inventory_by_id(controller_inventory(s->controller), server->server_id);
         server->is_revoked = known != NULL && known->admission == ADMISSION_REVOKED;
-        check_revoked(s->check, i, server->is_revoked);
+        check_revoked(s->check, i, server->is_revoked, s->now_ms);
     }
 }
 

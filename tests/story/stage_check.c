@@ -341,7 +341,7 @@ void stage_saw_down(struct stage_server *server, struct cas_slice bytes)
     cas_arena_free(arena);
 }
 
-void stage_saw_delivered(struct stage_server *server, struct cas_slice bytes)
+void stage_saw_delivered(struct stage_server *server, struct cas_slice bytes, int64_t sent_ms)
 {
     struct message message;
     struct record_order order;
@@ -349,7 +349,7 @@ void stage_saw_delivered(struct stage_server *server, struct cas_slice bytes)
         return;
     struct cas_arena *arena = decode(bytes, &message);
     order_of(&message.as.grant, &order);
-    check_granted(server->story->check, server->index, order.cmd_id, order.nonce);
+    check_granted(server->story->check, server->index, order.cmd_id, order.nonce, sent_ms);
     cas_arena_free(arena);
 }
 

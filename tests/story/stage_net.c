@@ -194,7 +194,7 @@ static void arrive_down(struct stage_server *server, const struct stage_frame *f
     if (stage_type(bytes) == MESSAGE_tick && frame->sent_ms > server->tick_sent_ms)
         server->tick_sent_ms = frame->sent_ms;
     server->frames_down++;
-    stage_saw_delivered(server, bytes);
+    stage_saw_delivered(server, bytes, frame->sent_ms);
     stage_agent_frame(server, bytes);
 }
 
