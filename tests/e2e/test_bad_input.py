@@ -1,5 +1,6 @@
 """Files that cannot be used: each program says which file, where in it, what is wrong and what is taken, exits by contract,
 and leaves everything as it was."""
+import contextlib
 import hashlib
 import os
 import re
@@ -189,9 +190,13 @@ def spoil_database(path, program, folder, how):
     wait_until(lambda: " start " in started.text() or not started.is_alive(), 20, started.text)
     assert started.stop() == 0, started.text()
     if how == "of a newer version":
-        database = sqlite3.connect(path)
-        database.execute("PRAGMA user_version = 999")
-        database.close()
+        # Written anew: an agent's pages carry sums, which a change in place would break.
+        later = path.with_name("later.db")
+        with contextlib.closing(sqlite3.connect(path)) as old, contextlib.closing(sqlite3.connect(later)) as new:
+            new.executescript("\n".join(old.iterdump()))
+            new.execute("PRAGMA application_id = %d" % old.execute("PRAGMA application_id").fetchone())
+            new.execute("PRAGMA user_version = 999")
+        later.replace(path)
     elif how == "cut in half":
         path.write_bytes(path.read_bytes()[:path.stat().st_size // 2 // 4096 * 4096 + 1000])
     else:

@@ -2,6 +2,7 @@
 import getpass
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 
@@ -93,15 +94,18 @@ def test_a_state_folder_that_is_not_there_is_named(farm, tmp_path):
     assert "nowhere" in done.stderr and "no such folder" in done.stderr
 
 
-# Why: who may not write the folder cannot hold, nor end another's hold.
+# Why: who may not write the folder cannot hold, nor end another's hold. How: as nobody, with a copy of the program where
+# nobody may run it.
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 def test_who_may_not_write_the_state_folder_is_told_so():
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, tempfile.TemporaryDirectory(dir="/tmp") as place:
+        os.chmod(place, 0o755)
+        program = shutil.copy(AGENT, place)
         Farm.run(AGENT, "hold", "--reason", "fan", "--state", folder, expect=0)
         for mode in (0o755, 0o700):
             os.chmod(folder, mode)
             for words in (["hold", "--reason", "mine"], ["release"]):
-                done = subprocess.run([str(AGENT), *words, "--state", folder], capture_output=True, text=True, timeout=20, check=False,
+                done = subprocess.run([program, *words, "--state", folder], capture_output=True, text=True, timeout=20, check=False,
                                       stdin=subprocess.DEVNULL, user=65534, group=65534, extra_groups=[], cwd="/")
                 is_refused = done.returncode == 4 or (done.returncode == 1 and "is already held by" in done.stderr)
                 assert is_refused and done.stdout == "", done
