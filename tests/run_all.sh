@@ -38,10 +38,11 @@ stage_e2e() {
   local kills=0 kills_pid others=0
   export CASFLEET_BIN=$PWD/build/failpoints
   # Two at a time: both mostly wait for processes to start, to notice and to end.
-  /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/e2e/test_kills.py tests/e2e/test_disk.py >build/kills.log 2>&1 &
+  /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/e2e/test_kills.py tests/e2e/test_disk.py \
+    tests/e2e/test_io_faults.py >build/kills.log 2>&1 &
   kills_pid=$!
   /usr/bin/python3 -m pytest -q -p no:cacheprovider --ignore tests/e2e/test_kills.py --ignore tests/e2e/test_disk.py \
-    --ignore tests/e2e/test_windows.py tests/e2e ||
+    --ignore tests/e2e/test_io_faults.py --ignore tests/e2e/test_windows.py tests/e2e ||
     others=$?
   wait "$kills_pid" || kills=$?
   cat build/kills.log
