@@ -9,9 +9,7 @@
 
 static int failed(enum cas_err err, const struct cas_why *why)
 {
-    (void)fprintf(stderr,
-                  "casfleet-agent: %s\n",
-                  why->text[0] != '\0' ? why->text : cas_err_words(err));
+    agent_say(err, why);
     return err == CAS_ERR_DENIED ? AGENT_EXIT_DENIED : AGENT_EXIT_REFUSED;
 }
 

@@ -173,6 +173,13 @@ void agent_key_show(const struct keys *keys)
     (void)printf("key          %s\nfingerprint  %s\n", text, fingerprint);
 }
 
+void agent_say(enum cas_err err, const struct cas_why *why)
+{
+    (void)fprintf(stderr,
+                  "casfleet-agent: %s\n",
+                  why->text[0] != '\0' ? why->text : cas_err_words(err));
+}
+
 int agent_refused(const struct cas_why *why)
 {
     log_event(EVENT_REFUSED, "%s", why->text);

@@ -60,6 +60,8 @@ CAS_CHECK enum cas_err agent_key_open(const struct agent_options *options,
                                       struct cas_why *why);
 /* The public key and its fingerprint, as an operator compares them. */
 void agent_key_show(const struct keys *keys);
+/* To standard error, for a word that is typed. */
+void agent_say(enum cas_err err, const struct cas_why *why);
 /* Logs the reason; returns AGENT_EXIT_REFUSED. */
 int agent_refused(const struct cas_why *why);
 /* The same before the log is open: a service, which has no console, tells its usual file. */

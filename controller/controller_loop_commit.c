@@ -121,43 +121,31 @@ static enum cas_err behind_save(struct controller *c,
 }
 
 /* One line for all servers of a run; each has its row. */
-static void behind_settle(struct controller *c)
+static void
+behind_tell(struct controller *c, struct loop_peer *peer, const struct inventory_server *server)
 {
-    for (size_t i = 0; i < c->dirty.n; i++) {
-        struct loop_peer *peer = &c->peer[c->dirty.id[i]];
-        const struct inventory_server *server = inventory_by_id(c->inventory, c->dirty.id[i]);
-        if (server == NULL || (peer->dirt & PEER_BEHIND) == 0)
-            continue;
-        peer->is_behind_told = true;
-        if (!c->is_behind_told)
-            log_event(EVENT_STORE_BEHIND,
-                      "server=%s acknowledged up to %llu, here up to %llu",
-                      server->name,
-                      (unsigned long long)peer->theirs_upto,
-                      (unsigned long long)peer->ours_upto);
-        c->is_behind_told = true;
-    }
+    peer->is_behind_told = true;
+    if (!c->is_behind_told)
+        log_event(EVENT_STORE_BEHIND,
+                  "server=%s acknowledged up to %llu, here up to %llu",
+                  server->name,
+                  (unsigned long long)peer->theirs_upto,
+                  (unsigned long long)peer->ours_upto);
+    c->is_behind_told = true;
 }
 
-/* Told in the log once the row is there. */
-static void held_settle(struct controller *c)
+static void held_tell(struct loop_peer *peer, const struct inventory_server *server)
 {
-    for (size_t i = 0; i < c->dirty.n; i++) {
-        struct loop_peer *peer = &c->peer[c->dirty.id[i]];
-        const struct inventory_server *server = inventory_by_id(c->inventory, c->dirty.id[i]);
-        if (server == NULL || (peer->dirt & PEER_HELD) == 0)
-            continue;
-        peer->is_held = inventory_is_held(server);
-        peer->held_since_ms = server->live.held_since_ms;
-        if (peer->is_held)
-            log_event(EVENT_SERVER_HELD,
-                      "server=%s by=%s: %s",
-                      server->name,
-                      server->live.held_by,
-                      server->live.held_reason);
-        else
-            log_event(EVENT_SERVER_RELEASED, "server=%s", server->name);
-    }
+    peer->is_held = inventory_is_held(server);
+    peer->held_since_ms = server->live.held_since_ms;
+    if (peer->is_held)
+        log_event(EVENT_SERVER_HELD,
+                  "server=%s by=%s: %s",
+                  server->name,
+                  server->live.held_by,
+                  server->live.held_reason);
+    else
+        log_event(EVENT_SERVER_RELEASED, "server=%s", server->name);
 }
 
 static enum cas_err dirty_save(struct controller *c, struct cas_now now, struct cas_why *why)
@@ -178,11 +166,19 @@ static enum cas_err dirty_save(struct controller *c, struct cas_now now, struct 
     return err;
 }
 
-/* The steps of those whose folder was replaced are UNKNOWN for good now. */
-static void replaced_settle(struct controller *c)
+/* Once the rows are there: the steps of those whose folder was replaced are UNKNOWN for good now,
+ * and the rest is told in the log. */
+static void dirty_settle(struct controller *c)
 {
-    for (size_t i = 0; i < c->dirty.n; i++)
-        c->peer[c->dirty.id[i]].is_replaced = false;
+    for (size_t i = 0; i < c->dirty.n; i++) {
+        struct loop_peer *peer = &c->peer[c->dirty.id[i]];
+        const struct inventory_server *server = inventory_by_id(c->inventory, c->dirty.id[i]);
+        peer->is_replaced = false;
+        if (server != NULL && (peer->dirt & PEER_HELD) != 0)
+            held_tell(peer, server);
+        if (server != NULL && (peer->dirt & PEER_BEHIND) != 0)
+            behind_tell(c, peer, server);
+    }
 }
 
 static void group_clear(struct controller *c)
@@ -330,9 +326,7 @@ enum cas_err loop_commit_group(struct controller *c, struct cas_now now, struct 
 #ifndef CASFLEET_MUTANT_R4
     loop_send_actions(c, &c->actions, now);
 #endif
-    replaced_settle(c);
-    held_settle(c);
-    behind_settle(c);
+    dirty_settle(c);
     group_clear(c);
     return CAS_OK;
 }

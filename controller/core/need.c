@@ -36,10 +36,11 @@ static void add_age(struct cas_text *words, int64_t at_ms, int64_t wall_ms)
 
 /* Why a reading cannot be used. */
 static void add_unknown(struct cas_text *words,
+                        const struct inventory_server *server,
                         enum symptom symptom,
-                        const struct inventory_value *value,
                         int64_t wall_ms)
 {
+    const struct inventory_value *value = &server->value[symptom];
     if (words == NULL)
         return;
     cas_text_add(words, "%s ", symptom_name(symptom));
@@ -65,11 +66,10 @@ need_ram_of(const struct inventory_server *server, int64_t wall_ms, struct cas_t
 {
     static const enum symptom needed[] = {SYMPTOM_memory_available, SYMPTOM_private_bytes};
     for (size_t i = 0; i < CAS_COUNT(needed); i++) {
-        const struct inventory_value *value = &server->value[needed[i]];
-        if (is_fresh(value, wall_ms))
+        if (is_fresh(&server->value[needed[i]], wall_ms))
             continue;
         add(words, "whether two workers fit in memory is not known: ");
-        add_unknown(words, needed[i], value, wall_ms);
+        add_unknown(words, server, needed[i], wall_ms);
         return RAM_UNKNOWN;
     }
     const struct inventory_value *available = &server->value[SYMPTOM_memory_available];
@@ -111,14 +111,10 @@ need_leak_of(const struct inventory_server *server, int64_t wall_ms, struct cas_
     bool is_used = has_ports && ports_pct >= NEED_PORTS_PCT;
     if (!is_stranded && !is_used && !(has_stranded && has_ports)) {
         add(words, "whether it leaks is not known: ");
-        add_unknown(words,
-                    !has_stranded             ? SYMPTOM_stranded_requests
-                    : is_fresh(used, wall_ms) ? SYMPTOM_ports_total
-                                              : SYMPTOM_ports_used,
-                    !has_stranded             ? stranded
-                    : is_fresh(used, wall_ms) ? total
-                                              : used,
-                    wall_ms);
+        enum symptom missing = !has_stranded             ? SYMPTOM_stranded_requests
+                               : is_fresh(used, wall_ms) ? SYMPTOM_ports_total
+                                                         : SYMPTOM_ports_used;
+        add_unknown(words, server, missing, wall_ms);
         return LEAK_UNKNOWN;
     }
     add(words, is_stranded || is_used ? "it leaks: " : "no leak seen: ");

@@ -150,6 +150,10 @@ const struct rollout *rollout_find(const struct rollout_book *book, uint64_t seq
 /* At start, from the store; takes copies. Timers start anew in full. */
 CAS_CHECK enum cas_err
 rollout_load(struct rollout_book *book, const struct rollout *saved, struct cas_why *why);
+struct rollout_tally { /* steps; each is in one of them */
+    size_t proved, running, failed, unknown, to_go, skipped;
+};
+struct rollout_tally rollout_tally_of(const struct rollout *rollout);
 /* Drops ended rollouts beyond the newest `keep` from memory (the store keeps them). */
 void rollout_forget(struct rollout_book *book, size_t keep);
 

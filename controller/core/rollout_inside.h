@@ -205,12 +205,13 @@ void rollout_stop(struct rollout_turn *turn,
                   struct rollout_entry *entry,
                   enum rollout_state state,
                   enum rollout_reason reason);
+/* Does one of these waves, numbers both included, have somebody there? */
+bool rollout_has_site(const struct rollout_turn *turn,
+                      const struct rollout_entry *entry,
+                      uint32_t first_wave,
+                      uint32_t last_wave,
+                      const char *site);
 /* ENDED once nothing is under way. */
 void rollout_end_if_quiet(struct rollout_turn *turn, struct rollout_entry *entry);
-
-struct rollout_tally {
-    size_t closed_n, failed_n, untouched_n, under_way_n, skipped_n;
-};
-struct rollout_tally rollout_tally_of(const struct rollout *rollout);
 
 #endif

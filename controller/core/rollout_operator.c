@@ -382,7 +382,7 @@ static void go_on(struct rollout_turn *turn, struct rollout_entry *entry)
                  NOTE_RESUMED,
                  REASON_OPERATOR,
                  "%zu to go",
-                 rollout_tally_of(open).untouched_n);
+                 rollout_tally_of(open).to_go);
 }
 
 enum cas_err rollout_resume(struct rollout_book *book,
@@ -405,7 +405,7 @@ enum cas_err rollout_resume(struct rollout_book *book,
     err = check_skips(open, skip, skip_n, why);
     if (err != CAS_OK)
         return err;
-    if (is_stopped && now.wall_ms >= open->body.until_ms && rollout_tally_of(open).untouched_n > 0)
+    if (is_stopped && now.wall_ms >= open->body.until_ms && rollout_tally_of(open).to_go > 0)
         return cas_fail(why,
                         CAS_ERR_GUARD,
                         "the window of r-%04llu has closed: end it and plan again",

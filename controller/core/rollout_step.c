@@ -341,12 +341,15 @@ static bool is_failed(const struct rollout_step *step)
     return step != NULL && (step->state == STEP_FAILED || step->state == STEP_UNKNOWN);
 }
 
-/* Its group was touched: the wave in hand or one before had somebody there. */
-static bool
-is_site_of(const struct rollout_turn *turn, const struct rollout_entry *entry, const char *site)
+bool rollout_has_site(const struct rollout_turn *turn,
+                      const struct rollout_entry *entry,
+                      uint32_t first_wave,
+                      uint32_t last_wave,
+                      const char *site)
 {
-    for (size_t i = 0; i < entry->open.step_n && entry->open.step[i].wave <= entry->open.wave;
-         i++) {
+    for (size_t i = 0; i < entry->open.step_n && entry->open.step[i].wave <= last_wave; i++) {
+        if (entry->open.step[i].wave < first_wave)
+            continue;
         const struct inventory_server *server =
             inventory_by_id(turn->inventory, entry->open.step[i].server_id);
         if (server != NULL && strcmp(server->label[LABEL_SITE], site) == 0)
@@ -401,8 +404,8 @@ static void tell_comparison(struct rollout_turn *turn, const struct rollout_entr
         failed_n);
 }
 
-/* The whole group as it stands now, those that failed first: later it will look otherwise. Saved in
- * the commit of the halt itself. */
+/* The whole group as it stands now, of the wave in hand and those before, who failed first: later
+ * it will look otherwise. Saved in the commit of the halt itself. */
 static void freeze(struct rollout_turn *turn, const struct rollout_entry *entry)
 {
     size_t size = inventory_size(turn->inventory);
@@ -418,7 +421,8 @@ static void freeze(struct rollout_turn *turn, const struct rollout_entry *entry)
                 continue;
             /* In order of name, neighbours are mostly of one site. */
             if (site == NULL || strcmp(site, server->label[LABEL_SITE]) != 0)
-                is_in = is_site_of(turn, entry, server->label[LABEL_SITE]);
+                is_in =
+                    rollout_has_site(turn, entry, 0, entry->open.wave, server->label[LABEL_SITE]);
             site = server->label[LABEL_SITE];
             if (!is_in)
                 continue;
@@ -461,7 +465,7 @@ void rollout_stop(struct rollout_turn *turn,
                      "%u failed, limit %u, %zu not touched",
                      open->failed_n - open->forgiven_n,
                      (unsigned)open->body.stop_after,
-                     tally.untouched_n);
+                     tally.to_go);
     if (state == ROLLOUT_HALTED)
         freeze(turn, entry);
     else
@@ -472,7 +476,7 @@ void rollout_stop(struct rollout_turn *turn,
                      reason,
                      "%s, %zu not touched",
                      rollout_reason_words(reason),
-                     tally.untouched_n);
+                     tally.to_go);
     for (size_t i = 0; i < entry->active_n; i++) {
         size_t at = entry->active[i];
         if (open->step[at].state == STEP_RESERVED)
@@ -500,7 +504,7 @@ void rollout_end_if_quiet(struct rollout_turn *turn, struct rollout_entry *entry
                  NOTE_ENDED,
                  REASON_OPERATOR,
                  "%zu proved, %zu failed, %zu not touched",
-                 tally.closed_n,
-                 tally.failed_n,
-                 tally.skipped_n + tally.untouched_n);
+                 tally.proved,
+                 tally.failed + tally.unknown,
+                 tally.skipped + tally.to_go);
 }

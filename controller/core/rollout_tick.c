@@ -208,9 +208,9 @@ static void finish(struct rollout_turn *turn, struct rollout_entry *entry)
                  NOTE_DONE,
                  REASON_NONE,
                  "%zu proved, %u failed, %zu skipped",
-                 tally.closed_n,
+                 tally.proved,
                  open->failed_n,
-                 tally.skipped_n);
+                 tally.skipped);
 }
 
 /* Somebody acted in the waves so far, so that there is something to rest from. */
@@ -258,22 +258,6 @@ enum rollout_reason rollout_rest(const struct rollout_turn *turn, const struct r
     return REASON_NONE;
 }
 
-static bool is_of_wave(const struct rollout_turn *turn,
-                       const struct rollout_entry *entry,
-                       uint32_t wave,
-                       const char *site)
-{
-    for (size_t i = 0; i < entry->open.step_n && entry->open.step[i].wave <= wave; i++) {
-        if (entry->open.step[i].wave != wave)
-            continue;
-        const struct inventory_server *server =
-            inventory_by_id(turn->inventory, entry->open.step[i].server_id);
-        if (server != NULL && strcmp(server->label[LABEL_SITE], site) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* The server of the wave's sites that was recycled last without an order of ours, within the gap:
  * its users reconnect, to it and to its neighbours, as they do after one that was ordered. By the
  * monotonic clock, so that no clock that is set can make a gap shorter or endless. */
@@ -291,7 +275,7 @@ rollout_renewed(const struct rollout_turn *turn, const struct rollout_entry *ent
             (last != NULL && at_ms <= last->live.renewed_mono_ms))
             continue;
         if (!rollout_is_ours(turn->book, server) &&
-            is_of_wave(turn, entry, wave, server->label[LABEL_SITE]))
+            rollout_has_site(turn, entry, wave, wave, server->label[LABEL_SITE]))
             last = server;
     }
     return last;
@@ -435,7 +419,7 @@ static void advance(struct rollout_turn *turn, struct rollout_entry *entry)
     }
     if (turn->now.wall_ms >= open->body.until_ms) {
         /* What is under way may be the last of it: then there is nothing to stop. */
-        if (rollout_tally_of(open).untouched_n > 0)
+        if (rollout_tally_of(open).to_go > 0)
             rollout_stop(turn, entry, ROLLOUT_HALTED, REASON_WINDOW_CLOSED);
         return;
     }

@@ -170,23 +170,25 @@ struct rollout_tally rollout_tally_of(const struct rollout *rollout)
         switch (rollout->step[i].state) {
         case STEP_PENDING:
         case STEP_CANCELLED:
-            tally.untouched_n++;
+            tally.to_go++;
             break;
         case STEP_RESERVED:
         case STEP_GRANTED:
         case STEP_PROVING:
         case STEP_CANCELLING:
-            tally.under_way_n++;
+            tally.running++;
             break;
         case STEP_CLOSED:
-            tally.closed_n++;
+            tally.proved++;
             break;
         case STEP_FAILED:
+            tally.failed++;
+            break;
         case STEP_UNKNOWN:
-            tally.failed_n++;
+            tally.unknown++;
             break;
         case STEP_SKIPPED:
-            tally.skipped_n++;
+            tally.skipped++;
             break;
         }
     }

@@ -3,42 +3,6 @@
 
 #include "controller/view/view_json.h"
 
-struct rollout_tally {
-    size_t proved, running, failed, unknown, to_go, skipped;
-};
-
-static struct rollout_tally tally_of(const struct rollout *rollout)
-{
-    struct rollout_tally tally = {0};
-    for (size_t i = 0; i < rollout->step_n; i++) {
-        switch (rollout->step[i].state) {
-        case STEP_PENDING:
-        case STEP_CANCELLED:
-            tally.to_go++;
-            break;
-        case STEP_RESERVED:
-        case STEP_GRANTED:
-        case STEP_PROVING:
-        case STEP_CANCELLING:
-            tally.running++;
-            break;
-        case STEP_CLOSED:
-            tally.proved++;
-            break;
-        case STEP_FAILED:
-            tally.failed++;
-            break;
-        case STEP_UNKNOWN:
-            tally.unknown++;
-            break;
-        case STEP_SKIPPED:
-            tally.skipped++;
-            break;
-        }
-    }
-    return tally;
-}
-
 static uint32_t waves_of(const struct rollout *rollout)
 {
     uint32_t waves = 0;
@@ -336,7 +300,7 @@ json_t *view_rollout_json(const struct view_scene *scene,
     json_t *document = view_begin(scene, "Rollout");
     if (document == NULL)
         return NULL;
-    struct rollout_tally tally = tally_of(rollout);
+    struct rollout_tally tally = rollout_tally_of(rollout);
     rollout_head(document, scene, rollout, &tally);
     rollout_plan_numbers(document, rollout);
     json_object_set_new(document, "hold", hold_json(scene, rollout));
@@ -367,7 +331,7 @@ enum cas_err view_rollout_list(const struct view_scene *scene, size_t most, char
     size_t n = rollout_book_size(scene->book);
     for (size_t i = n; i > 0 && n - i < most; i--) {
         const struct rollout *rollout = rollout_at(scene->book, i - 1);
-        struct rollout_tally tally = tally_of(rollout);
+        struct rollout_tally tally = rollout_tally_of(rollout);
         json_t *item = json_object();
         rollout_head(item, scene, rollout, &tally);
         json_array_append_new(items, item);

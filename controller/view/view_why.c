@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "controller/view/view_json.h"
+#include "controller/view/view_why.h"
 
 enum {
     WHY_AUDIT_MOST = 40,
-    WHY_READ_MOST = 400, /* so many rows are looked through for them and for the evidence */
     WHY_STEPS_MOST = 8,
 };
 
@@ -208,7 +208,7 @@ void view_add_history(const struct view_scene *scene,
                         .about = about};
     struct cas_why why = {0};
     enum cas_err err =
-        store_audit_read(scene->store, subject, WHY_READ_MOST, on_audit, &rows, &why);
+        store_audit_read(scene->store, subject, VIEW_WHY_AUDIT, on_audit, &rows, &why);
     view_set_text(document, "history_error", err == CAS_OK ? NULL : why.text);
     json_object_set_new(document, "history", rows.history);
     json_object_set_new(document, "evidence", rows.evidence != NULL ? rows.evidence : json_array());

@@ -13,6 +13,7 @@
 
 enum {
     VIEW_WHY_WINDOWS = 60, /* looked through for one that nothing stands against */
+    VIEW_WHY_AUDIT = 400,  /* rows looked through for what is shown of them */
 };
 
 /* One step of a rollout: what it waits for, or what it came to and by which rule. */

@@ -85,7 +85,7 @@ static void why_off(const struct view_scene *scene,
         struct pause pause = {.has = false};
         struct cas_why why = {.text = ""};
         enum cas_err err =
-            store_audit_read(scene->store, schedule->name, 400, on_pause, &pause, &why);
+            store_audit_read(scene->store, schedule->name, VIEW_WHY_AUDIT, on_pause, &pause, &why);
         if (err == CAS_OK && pause.has)
             view_add_line(items,
                           scene,
@@ -170,25 +170,17 @@ static void why_next(const struct view_scene *scene,
 /* What the plan of a window came to, as far as the book remembers it. */
 static void outcome(const struct view_scene *scene, uint64_t seq, struct cas_text *text)
 {
-    size_t proved = 0, failed = 0, skipped = 0, left = 0;
     const struct rollout *rollout = rollout_find(scene->book, seq);
     if (rollout == NULL)
         return;
-    for (size_t i = 0; i < rollout->step_n; i++) {
-        enum rollout_step_state state = rollout->step[i].state;
-        bool has_failed = state == STEP_FAILED || state == STEP_UNKNOWN;
-        proved += state == STEP_CLOSED;
-        failed += has_failed;
-        skipped += state == STEP_SKIPPED;
-        left += state != STEP_CLOSED && state != STEP_SKIPPED && !has_failed;
-    }
+    struct rollout_tally tally = rollout_tally_of(rollout);
     cas_text_add(text,
                  "; it is %s: %zu proved, %zu failed, %zu skipped, %zu to go",
                  rollout_state_words(rollout->state),
-                 proved,
-                 failed,
-                 skipped,
-                 left);
+                 tally.proved,
+                 tally.failed + tally.unknown,
+                 tally.skipped,
+                 tally.to_go + tally.running);
 }
 
 static enum cas_err why_runs(const struct view_scene *scene,

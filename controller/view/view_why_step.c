@@ -62,6 +62,22 @@ static void add_left(struct cas_text *text, const struct view_scene *scene, int6
     cas_text_add(text, " left");
 }
 
+static void proof_limit(const struct record_plan_body *body, struct cas_text *text)
+{
+    cas_text_add(text, "%llu good probes in a row within ", (unsigned long long)body->healthy_n);
+    cas_text_span(text, (int64_t)body->proof_ms);
+    cas_text_add(text, " of the agent's answer");
+}
+
+static void outcome_limit(const struct record_plan_body *body, struct cas_text *text)
+{
+    cas_text_add(text, "an outcome within drain ");
+    cas_text_span(text, (int64_t)body->drain_ms);
+    cas_text_add(text, " and act ");
+    cas_text_span(text, (int64_t)body->act_ms);
+    cas_text_add(text, " and a minute");
+}
+
 /* What is under way, and the limit at which it has failed. */
 static void why_under_way(const struct view_scene *scene,
                           const struct rollout *rollout,
@@ -77,20 +93,16 @@ static void why_under_way(const struct view_scene *scene,
         cas_text_add(&text, "rule: an offer is claimed within %d s", CLAIM_WAIT_MS / 1000);
     } else if (step->state == STEP_PROVING) {
         at_ms = step->result_ms;
-        cas_text_add(&text,
-                     "rule: %llu good probes in a row within ",
-                     (unsigned long long)body->healthy_n);
-        cas_text_span(&text, (int64_t)body->proof_ms);
-        cas_text_add(&text, " of the agent's answer; %u so far", step->good_n);
+        cas_text_add(&text, "rule: ");
+        proof_limit(body, &text);
+        cas_text_add(&text, "; %u so far", step->good_n);
         if (step->note[0] != '\0')
             cas_text_add(&text, ", last seen: %s", step->note);
     } else {
         at_ms = step->granted_ms;
-        cas_text_add(&text, "rule: an outcome within drain ");
-        cas_text_span(&text, (int64_t)body->drain_ms);
-        cas_text_add(&text, " and act ");
-        cas_text_span(&text, (int64_t)body->act_ms);
-        cas_text_add(&text, " and a minute, else it is not known whether it acted");
+        cas_text_add(&text, "rule: ");
+        outcome_limit(body, &text);
+        cas_text_add(&text, ", else it is not known whether it acted");
     }
     add_left(&text, scene, step->deadline_mono_ms);
     view_add_line(items, scene, at_ms, "%s", words);
@@ -106,17 +118,11 @@ fail_rule(const struct rollout *rollout, const struct rollout_step *step, struct
     if (step->reason == REASON_NO_CLAIM) {
         cas_text_add(text, "an offer is claimed within %d s; none came", CLAIM_WAIT_MS / 1000);
     } else if (step->reason == REASON_NO_RESULT) {
-        cas_text_add(text, "an outcome within drain ");
-        cas_text_span(text, (int64_t)body->drain_ms);
-        cas_text_add(text, " and act ");
-        cas_text_span(text, (int64_t)body->act_ms);
-        cas_text_add(text, " and a minute; none came");
+        outcome_limit(body, text);
+        cas_text_add(text, "; none came");
     } else if (step->reason == REASON_NO_PROOF) {
-        cas_text_add(text,
-                     "%llu good probes in a row within ",
-                     (unsigned long long)body->healthy_n);
-        cas_text_span(text, (int64_t)body->proof_ms);
-        cas_text_add(text, " of the agent's answer; got %u", step->good_n);
+        proof_limit(body, text);
+        cas_text_add(text, "; got %u", step->good_n);
     } else if (step->reason == REASON_EVIDENCE) {
         cas_text_add(text,
                      "done is believed with a new worker only; worker %u, and then %u",
@@ -232,14 +238,11 @@ static void set_subject(json_t *document, const struct rollout *rollout, const c
     view_set_text(document, "server", server);
 }
 
-static json_t *next_of(const struct view_scene *scene,
-                       const struct rollout *rollout,
-                       const struct rollout_step *step,
-                       const char *server)
+static json_t *
+next_of(const struct rollout *rollout, const struct rollout_step *step, const char *server)
 {
     char id[24], command[CAS_NAME_BYTES + 80];
     json_t *next = json_array();
-    (void)scene;
     view_rollout_id(rollout->seq, id);
     bool has_failed = step != NULL && (step->state == STEP_FAILED || step->state == STEP_UNKNOWN);
     bool is_still = rollout->state == ROLLOUT_HALTED || rollout->state == ROLLOUT_PAUSED;
@@ -276,7 +279,7 @@ enum cas_err view_why_step(const struct view_scene *scene,
     view_set_text(document, "state", rollout_step_words(mine->state));
     view_set_text(document, "words", words);
     json_object_set_new(document, "items", items);
-    json_object_set_new(document, "next", next_of(scene, rollout, mine, name));
+    json_object_set_new(document, "next", next_of(rollout, mine, name));
     if (err != CAS_OK) {
         json_decref(document);
         return err;
@@ -351,7 +354,7 @@ enum cas_err view_why_absent(const struct view_scene *scene,
                   rollout->step_n);
     why_absent_now(scene, rollout, server, items);
     json_object_set_new(document, "items", items);
-    json_object_set_new(document, "next", next_of(scene, rollout, NULL, server->name));
+    json_object_set_new(document, "next", next_of(rollout, NULL, server->name));
     view_add_history(scene, document, server->name, id, 0);
     return view_finish(document, ret_document);
 }

@@ -54,6 +54,13 @@ static void argument_add(const struct story *s, struct question *question, const
     question->n++;
 }
 
+static void arguments_add(struct story *s, struct question *question, va_list list)
+{
+    for (const char *text = va_arg(list, const char *); text != NULL;
+         text = va_arg(list, const char *))
+        argument_add(s, question, text);
+}
+
 /* Who is admitted is an operator's word, so it is taken from where that word went. */
 void stage_admissions(struct story *s)
 {
@@ -146,9 +153,7 @@ int story_ask(struct story *s, const char *verb, ...)
     struct question question = {.n = 0};
     va_list list;
     va_start(list, verb);
-    for (const char *text = va_arg(list, const char *); text != NULL;
-         text = va_arg(list, const char *))
-        argument_add(s, &question, text);
+    arguments_add(s, &question, list);
     va_end(list);
     return ask(s, verb, &question);
 }
@@ -158,9 +163,7 @@ int story_intrude(struct story *s, const char *verb, ...)
     struct question question = {.n = 0};
     va_list list;
     va_start(list, verb);
-    for (const char *text = va_arg(list, const char *); text != NULL;
-         text = va_arg(list, const char *))
-        argument_add(s, &question, text);
+    arguments_add(s, &question, list);
     va_end(list);
     int code = ask_as(s, &s->viewer_key, verb, &question);
     check_intruded(s->check, "vera", verb, code);
@@ -237,9 +240,7 @@ uint64_t story_recycle(struct story *s, const char *target, ...)
         argument_add(s, &question, text);
     va_list list;
     va_start(list, target);
-    for (const char *more = va_arg(list, const char *); more != NULL;
-         more = va_arg(list, const char *))
-        argument_add(s, &question, more);
+    arguments_add(s, &question, list);
     va_end(list);
     if (ask(s, "recycle.plan", &question) != 0)
         return 0;

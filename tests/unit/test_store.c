@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "proto/base/failpoint.h"
+#include "tests/unit/store_rollout_stage.h"
 #include "tests/unit/test.h"
 
 static const struct cas_now noon = {.wall_ms = INT64_C(1700000000000), .mono_ms = 5000};
@@ -474,35 +475,6 @@ TEST(store, after_one_failed_part_the_change_can_only_be_undone)
     commit(store);
 }
 
-static void no_derive(const uint8_t plan_hash[CAS_HASH_BYTES],
-                      uint64_t step,
-                      uint64_t server_id,
-                      uint64_t attempt,
-                      uint8_t ret_cmd_id[CAS_ID_BYTES])
-{
-    (void)plan_hash, (void)step, (void)server_id, (void)attempt;
-    memset(ret_cmd_id, 0, CAS_ID_BYTES);
-}
-
-static struct cas_slice plan_bytes(uint8_t *buffer, size_t cap, uint64_t seq)
-{
-    struct record_plan_body body = {.rollout_seq = seq,
-                                    .verb = VERB_recycle,
-                                    .pool = cas_slice_of("MSExchangeSyncAppPool"),
-                                    .until_ms = 1000,
-                                    .at_once = 1,
-                                    .act_ms = 1000,
-                                    .proof_ms = 1000,
-                                    .healthy_n = 1,
-                                    .stop_after = 1,
-                                    .by = cas_slice_of("ops.a"),
-                                    .steps = cas_slice_of("LON-CAS01;LON-CAS02")};
-    size_t size = 0;
-    struct cas_why why = {0};
-    EXPECT_OK(record_encode(RECORD_plan_body, &body, buffer, cap, &size, &why), &why);
-    return (struct cas_slice){(const char *)buffer, size};
-}
-
 static void rollout_keep(const char *path)
 {
     uint8_t buffer[1024];
@@ -531,23 +503,24 @@ static void rollout_keep(const char *path)
     {
         CAS_AUTO(store) store = open_at(path);
         struct cas_why why = {0};
-        struct rollout rollout = {.seq = 412,
-                                  .state = ROLLOUT_HALTED,
-                                  .reason = REASON_STOP_RULE,
-                                  .by = "ops.a",
-                                  .why = "weekly",
-                                  .run_ms = 1,
-                                  .begun_ms = 2,
-                                  .halted_ms = 3,
-                                  .failed_n = 1,
-                                  .forgiven_n = 0,
-                                  .wave = 2,
-                                  .plan_text = "LON",
-                                  .plan = plan_bytes(buffer, sizeof buffer, 412),
-                                  .plan_hash = {1, 2, 3},
-                                  .step = step,
-                                  .step_n = 2,
-                                  .is_alone = true};
+        struct rollout rollout = {
+            .seq = 412,
+            .state = ROLLOUT_HALTED,
+            .reason = REASON_STOP_RULE,
+            .by = "ops.a",
+            .why = "weekly",
+            .run_ms = 1,
+            .begun_ms = 2,
+            .halted_ms = 3,
+            .failed_n = 1,
+            .forgiven_n = 0,
+            .wave = 2,
+            .plan_text = "LON",
+            .plan = stage_plan_bytes(buffer, sizeof buffer, 412, "LON-CAS01;LON-CAS02"),
+            .plan_hash = {1, 2, 3},
+            .step = step,
+            .step_n = 2,
+            .is_alone = true};
         EXPECT_OK(store_rollout_save(store, &rollout, &why), &why);
         EXPECT_OK(store_step_save(store, &rollout, 0, &why), &why);
         EXPECT_OK(store_step_save(store, &rollout, 1, &why), &why);
@@ -589,7 +562,7 @@ TEST(store, a_rollout_comes_back_step_by_step)
     CAS_AUTO(store) store = open_at(path);
     CAS_AUTO(rollout_book) book = NULL;
     struct cas_why why = {0};
-    EXPECT_OK(rollout_book_open(no_derive, &book), NULL);
+    EXPECT_OK(rollout_book_open(stage_derive_none, &book), NULL);
     EXPECT_OK(store_rollouts_load(store, book, 10, &why), &why);
     const struct rollout *back = rollout_find(book, 412);
     EXPECT_NOT_NULL(back);
@@ -621,13 +594,13 @@ TEST(store, ended_rollouts_are_loaded_while_they_hold_a_slot)
                                     .state = STEP_FAILED,
                                     .holds_slot = seq == 1};
         struct rollout rollout = {.seq = seq, .state = ROLLOUT_ENDED, .step = &step, .step_n = 1};
-        rollout.plan = plan_bytes(buffer, sizeof buffer, seq);
+        rollout.plan = stage_plan_bytes(buffer, sizeof buffer, seq, "LON-CAS01;LON-CAS02");
         EXPECT_OK(store_rollout_save(store, &rollout, &why), &why);
         EXPECT_OK(store_step_save(store, &rollout, 0, &why), &why);
     }
     commit(store);
     CAS_AUTO(rollout_book) book = NULL;
-    EXPECT_OK(rollout_book_open(no_derive, &book), NULL);
+    EXPECT_OK(rollout_book_open(stage_derive_none, &book), NULL);
     EXPECT_OK(store_rollouts_load(store, book, 1, &why), &why);
     EXPECT_NOT_NULL(rollout_find(book, 1));
     EXPECT_NULL(rollout_find(book, 2));

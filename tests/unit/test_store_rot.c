@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "controller/store/store.h"
+#include "tests/unit/store_rollout_stage.h"
 #include "tests/unit/test.h"
 
 enum {
@@ -23,46 +24,24 @@ struct tally {
     unsigned refused, read;
 };
 
-static void derive_none(const uint8_t *plan_hash,
-                        uint64_t step,
-                        uint64_t server_id,
-                        uint64_t attempt,
-                        uint8_t ret_cmd_id[CAS_ID_BYTES])
-{
-    (void)plan_hash, (void)step, (void)server_id, (void)attempt;
-    memset(ret_cmd_id, 0, CAS_ID_BYTES);
-}
-
 static void rollout_put(struct store *store, uint64_t seq)
 {
     uint8_t buffer[1024];
-    size_t size = 0;
-    struct record_plan_body body = {.rollout_seq = seq,
-                                    .verb = VERB_recycle,
-                                    .pool = cas_slice_of("MSExchangeSyncAppPool"),
-                                    .until_ms = 1000,
-                                    .at_once = 1,
-                                    .act_ms = 1000,
-                                    .proof_ms = 1000,
-                                    .healthy_n = 1,
-                                    .stop_after = 1,
-                                    .by = cas_slice_of("ops.a"),
-                                    .steps = cas_slice_of("LON-CAS01;LON-CAS02;LON-CAS03")};
-    EXPECT_OK(record_encode(RECORD_plan_body, &body, buffer, sizeof buffer, &size, NULL), NULL);
     struct rollout_step step[3] = {{.server_id = 1, .wave = 1, .attempt = 1, .state = STEP_CLOSED},
                                    {.server_id = 2, .wave = 2, .attempt = 1, .state = STEP_GRANTED},
                                    {.server_id = 3, .wave = 3, .state = STEP_PENDING}};
     step[1].holds_slot = true;
-    struct rollout rollout = {.seq = seq,
-                              .state = ROLLOUT_RUNNING,
-                              .by = "ops.a",
-                              .why = "weekly",
-                              .run_ms = 1,
-                              .wave = 2,
-                              .plan_text = "LON",
-                              .plan = {(const char *)buffer, size},
-                              .step = step,
-                              .step_n = CAS_COUNT(step)};
+    struct rollout rollout = {
+        .seq = seq,
+        .state = ROLLOUT_RUNNING,
+        .by = "ops.a",
+        .why = "weekly",
+        .run_ms = 1,
+        .wave = 2,
+        .plan_text = "LON",
+        .plan = stage_plan_bytes(buffer, sizeof buffer, seq, "LON-CAS01;LON-CAS02;LON-CAS03"),
+        .step = step,
+        .step_n = CAS_COUNT(step)};
     struct cas_why why = {0};
     EXPECT_OK(store_rollout_save(store, &rollout, &why), &why);
     for (size_t i = 0; i < CAS_COUNT(step); i++)
@@ -139,7 +118,7 @@ static enum cas_err read_all(struct store *store, struct cas_why *why)
     CAS_AUTO(inventory) inventory = NULL;
     CAS_AUTO(rollout_book) book = NULL;
     EXPECT_OK(inventory_open(&inventory), NULL);
-    EXPECT_OK(rollout_book_open(derive_none, &book), NULL);
+    EXPECT_OK(rollout_book_open(stage_derive_none, &book), NULL);
     enum cas_err err = store_servers_load(store, inventory, why);
     if (err == CAS_OK)
         err = store_rollouts_load(store, book, 100, why);
