@@ -10,8 +10,6 @@
 #include "proto/trust/sign.h"
 
 enum {
-    HISTORY_LEAST = 5, /* proved turns from which their 95th percentile is taken */
-    HISTORY_MOST = 4096,
     LATE_MS = 5 * 60 * 1000, /* a start missed by more is missed for good, as a rollout's */
     HEARD_MS = 60 * 1000,    /* agents try again at least so often */
     HEARD_SPARE_MS = 5000,
@@ -107,41 +105,9 @@ static enum cas_err check_calendar(struct turn *turn)
 
 /* ---- how long does it take? ---- */
 
-static int compare_spans(const void *left, const void *right)
-{
-    int64_t a = *(const int64_t *)left;
-    int64_t b = *(const int64_t *)right;
-    return a < b ? -1 : a > b;
-}
-
-/* From a server's slot taken to its proof, 19 times in 20, over the turns of this verb that the
- * book remembers; 0 when there are too few. */
-static int64_t turn_p95_ms(const struct turn *turn)
-{
-    const struct rollout_book *book = turn->c->book;
-    int64_t *span = calloc(HISTORY_MOST, sizeof *span);
-    size_t n = 0;
-    for (size_t i = rollout_book_size(book); span != NULL && i > 0; i--) {
-        const struct rollout *rollout = rollout_at(book, i - 1);
-        bool is_same = rollout->body.verb == (uint64_t)turn->schedule.policy.verb;
-        for (size_t s = 0; is_same && s < rollout->step_n && n < HISTORY_MOST; s++) {
-            const struct rollout_step *step = &rollout->step[s];
-            if (step->state == STEP_CLOSED && step->closed_ms > step->reserved_ms)
-                span[n++] = step->closed_ms - step->reserved_ms;
-        }
-    }
-    int64_t p95_ms = 0;
-    if (n >= HISTORY_LEAST) {
-        qsort(span, n, sizeof *span, compare_spans);
-        p95_ms = span[(n * 95 + 99) / 100 - 1];
-    }
-    free(span);
-    return p95_ms;
-}
-
 static int64_t wave_ms_of(const struct turn *turn, const struct rollout_draft *draft)
 {
-    int64_t p95_ms = turn_p95_ms(turn);
+    int64_t p95_ms = rollout_p95_ms(turn->c->book, turn->schedule.policy.verb);
     int64_t rests_ms = ((int64_t)draft->wave_n - 1) * turn->schedule.policy.gap_ms;
     return p95_ms > 0 ? p95_ms : (draft->likely_ms - rests_ms) / (int64_t)draft->wave_n;
 }
@@ -289,7 +255,8 @@ static enum cas_err fit(struct turn *turn, struct rollout_draft *draft)
         return skip(turn,
                     "skipped: one server takes %s (%s), the window ends in %s",
                     wave,
-                    turn_p95_ms(turn) > 0 ? "19 times in 20" : "estimated",
+                    rollout_p95_ms(turn->c->book, turn->schedule.policy.verb) > 0 ? "19 times in 20"
+                                                                                  : "estimated",
                     left);
     }
     enum cas_err err = CAS_OK;

@@ -13,7 +13,7 @@ DATA = ("data/", "tests/data/", "tests/fuzz/corpora/", "tests/golden/")
 TEXT_ENDS = (".c", ".h", ".def", ".py", ".sh", ".md", ".txt", ".cmake", ".json", ".js", ".mjs", ".css", ".html", ".ini")
 
 PROTO_ORDER = ("base", "wire", "trust", "channel")
-CORE_ORDER = ("compliance", "inventory", "window", "diagnosis", "need", "rollout")
+CORE_ORDER = ("compliance", "inventory", "window", "diagnosis", "need", "rollout", "simulate")
 CORE_PROTO = ("proto/base/cas.h", "proto/base/clock.h", "proto/base/limits.h", "proto/base/nodeset.h", "proto/wire/")
 # Rooms of the controller that may see other rooms of it; every other one sees the core and itself.
 SHELL = {

@@ -25,6 +25,7 @@ static const struct ask_row row_of[ASK_END] = {
     [ASK_recycle_run] = {ask_recycle_run, "id reason"},
     [ASK_recycle_list] = {ask_recycle_list, "most"},
     [ASK_recycle_show] = {ask_recycle_show, "id"},
+    [ASK_recycle_simulate] = {ask_recycle_simulate, "id"},
     [ASK_recycle_pause] = {ask_recycle_pause, "id"},
     [ASK_recycle_resume] = {ask_recycle_resume, "id skip"},
     [ASK_recycle_retry] = {ask_recycle_retry, "id target"},

@@ -19,7 +19,7 @@ typedef enum cas_err ask_handler(struct ask_call *call);
 
 ask_handler ask_status, ask_server_list, ask_server_show, ask_server_label;
 ask_handler ask_recycle_plan, ask_recycle_run, ask_recycle_list, ask_recycle_show,
-    ask_recycle_pause;
+    ask_recycle_simulate, ask_recycle_pause;
 ask_handler ask_recycle_resume, ask_recycle_retry, ask_recycle_end;
 ask_handler ask_schedule_add, ask_schedule_list, ask_schedule_show, ask_schedule_preview,
     ask_schedule_pause, ask_schedule_resume, ask_schedule_remove;

@@ -31,7 +31,7 @@ void cli_print_next(FILE *out, const json_t *document, const char *first);
 
 typedef void cli_layout(FILE *out, const json_t *document, bool is_wide);
 cli_layout cli_print_status, cli_print_plan, cli_print_rollout, cli_print_patch, cli_print_why;
-cli_layout cli_print_server, cli_print_done;
+cli_layout cli_print_server, cli_print_done, cli_print_simulation;
 cli_layout cli_print_schedule, cli_print_schedule_list, cli_print_preview, cli_print_calendar;
 /* A line that says so, when the document's "frozen" is not null. */
 void cli_print_frozen(FILE *out, const json_t *document);

@@ -120,6 +120,7 @@ static const struct kind_row kinds[] = {
     {"ScheduleList", cli_print_schedule_list},
     {"SchedulePreview", cli_print_preview},
     {"Calendar", cli_print_calendar},
+    {"Simulation", cli_print_simulation},
     {"ServerList", NULL},
     {"RolloutList", NULL},
     {"AgentList", NULL},

@@ -12,6 +12,8 @@ enum {
     STEPS_BYTES = 49152,             /* as in messages.def */
     ACT_LIKELY_MS = 15 * 1000,       /* an overlapped recycle of a pool */
     ANSWER_LIKELY_MS = 1000,
+    HISTORY_LEAST = 5, /* proved turns from which their 95th percentile is taken */
+    HISTORY_MOST = 4096,
 };
 
 /* One server on its way into a plan. */
@@ -620,4 +622,33 @@ enum cas_err rollout_draft(const struct inventory *inventory,
     }
     *ret_draft = draft;
     return err;
+}
+
+static int compare_spans(const void *left, const void *right)
+{
+    int64_t a = *(const int64_t *)left;
+    int64_t b = *(const int64_t *)right;
+    return a < b ? -1 : a > b;
+}
+
+int64_t rollout_p95_ms(const struct rollout_book *book, enum verb verb)
+{
+    int64_t *span = calloc(HISTORY_MOST, sizeof *span);
+    size_t n = 0;
+    for (size_t i = rollout_book_size(book); span != NULL && i > 0; i--) {
+        const struct rollout *rollout = rollout_at(book, i - 1);
+        bool is_same = rollout->body.verb == (uint64_t)verb;
+        for (size_t s = 0; is_same && s < rollout->step_n && n < HISTORY_MOST; s++) {
+            const struct rollout_step *step = &rollout->step[s];
+            if (step->state == STEP_CLOSED && step->closed_ms > step->reserved_ms)
+                span[n++] = step->closed_ms - step->reserved_ms;
+        }
+    }
+    int64_t p95_ms = 0;
+    if (n >= HISTORY_LEAST) {
+        qsort(span, n, sizeof *span, compare_spans);
+        p95_ms = span[(n * 95 + 99) / 100 - 1];
+    }
+    free(span);
+    return p95_ms;
 }

@@ -30,12 +30,11 @@ static size_t entry_pack(const struct record_entry *entry, uint8_t *bytes)
     return STORE_ENTRY_HEAD + entry->body.size;
 }
 
-/* The next entry of a row; false at its end, CAS_ERR_CORRUPT where its lengths do not fit. */
-static enum cas_err entry_unpack(const struct store *store,
-                                 struct cas_slice *rest,
-                                 struct record_entry *ret_entry,
-                                 bool *ret_has,
-                                 struct cas_why *why)
+enum cas_err store_entry_next(const struct store *store,
+                              struct cas_slice *rest,
+                              struct record_entry *ret_entry,
+                              bool *ret_has,
+                              struct cas_why *why)
 {
     *ret_has = rest->size > 0;
     if (rest->size == 0)
@@ -416,7 +415,7 @@ static enum cas_err entries_tell(struct store *store,
     bool has = err == CAS_OK;
     while (err == CAS_OK && has) {
         struct record_entry entry;
-        err = entry_unpack(store, &rest, &entry, &has, why);
+        err = store_entry_next(store, &rest, &entry, &has, why);
         if (err == CAS_OK && has)
             err = on_entry(context, server_id, spool_id, &entry);
     }
@@ -452,7 +451,7 @@ static enum cas_err sample_show(struct store *store,
     bool has = true;
     while (has) {
         struct record_entry entry = {0};
-        enum cas_err err = entry_unpack(store, &row, &entry, &has, why);
+        enum cas_err err = store_entry_next(store, &row, &entry, &has, why);
         if (err != CAS_OK)
             return err;
         if (has && entry.kind == ENTRY_SAMPLE)

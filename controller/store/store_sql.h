@@ -110,6 +110,12 @@ CAS_CHECK enum cas_err store_migrate(struct store *store, struct cas_why *why);
 CAS_CHECK enum cas_err store_check(struct store *store, bool is_clean, struct cas_why *why);
 
 /* store_report.c: what the others tell it. */
+/* The next entry of a row; false at its end, CAS_ERR_CORRUPT where its lengths do not fit. */
+CAS_CHECK enum cas_err store_entry_next(const struct store *store,
+                                        struct cas_slice *rest,
+                                        struct record_entry *ret_entry,
+                                        bool *ret_has,
+                                        struct cas_why *why);
 CAS_CHECK enum cas_err store_spools_load(struct store *store, struct cas_why *why);
 CAS_CHECK enum cas_err store_spools_flush(struct store *store,
                                           struct cas_why *why); /* before COMMIT */

@@ -15,7 +15,7 @@ NOUNS = {"status": [""], "why": [""], "server": ["list", "show", "label"], "patc
          "agent": ["list", "approve", "revoke"],
          "schedule": ["add", "list", "show", "preview", "pause", "resume", "remove", "export", "import-blackouts"],
          "freeze": ["on", "off"],
-         "recycle": ["plan", "run", "watch", "list", "show", "pause", "resume", "retry", "end"]}
+         "recycle": ["plan", "run", "watch", "list", "show", "simulate", "pause", "resume", "retry", "end"]}
 
 
 @pytest.fixture(scope="module")

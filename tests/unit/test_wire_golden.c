@@ -228,6 +228,7 @@ TEST(ask, roles_rise_and_what_is_not_listed_is_denied)
         {ASK_recycle_run, ASK_OPERATOR},
         {ASK_recycle_list, ASK_VIEWER},
         {ASK_recycle_show, ASK_VIEWER},
+        {ASK_recycle_simulate, ASK_OPERATOR},
         {ASK_recycle_pause, ASK_OPERATOR},
         {ASK_recycle_resume, ASK_OPERATOR},
         {ASK_recycle_retry, ASK_OPERATOR},

@@ -1,0 +1,381 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/ask/ask_room.h"
+#include "controller/store/store_load.h"
+#include "controller/view/view_simulate.h"
+
+enum {
+    MINUTE_MS = 60 * 1000,
+    EVERY_MS = 50 * 1000, /* reports come once a minute: one reading of each is enough */
+    HOLD_MS = 150 * 1000, /* two and a half reports */
+    PEEK_MS = 75 * 1000,  /* one look at all servers: each reports in it */
+    READ_MOST = 60000,    /* readings of the time played; what is beyond counts as not recorded */
+    PEAK_MOST = 40000,    /* readings of the week */
+    ROW_MOST = 8192,
+};
+static const int64_t week_ms = INT64_C(7) * 24 * 60 * MINUTE_MS;
+
+/* One plan being played. Arrays by the servers' positions in the inventory. */
+struct playing {
+    struct ask_call *call;
+    struct simulate_server *server; /* [server_n]; owned, as the next four */
+    int64_t *last_ms;               /* of the reading taken last */
+    size_t *unknown;
+    struct simulate_row *row; /* [ROW_MOST] */
+    uint32_t *place;          /* position by server id, [place_n] */
+    size_t server_n, place_n;
+    struct simulate_reading *reading; /* [reading_n]; owned */
+    size_t reading_n, reading_cap;
+    size_t left; /* readings that may still be taken */
+    int64_t every_ms;
+    enum cas_err err;
+    char pool[POOL_BYTES];
+    struct view_simulation shown;
+    int64_t until_ms;
+};
+
+static void playing_done(struct playing *playing)
+{
+    free(playing->server);
+    free(playing->last_ms);
+    free(playing->unknown);
+    free(playing->row);
+    free(playing->place);
+    free(playing->reading);
+}
+
+/* ---- the farm and the waves ---- */
+
+static enum cas_err farm_of(struct playing *playing)
+{
+    const struct inventory *inventory = playing->call->scene->inventory;
+    size_t n = inventory_size(inventory);
+    uint32_t id_most = 0;
+    for (size_t i = 0; i < n; i++)
+        id_most =
+            inventory_at(inventory, i)->id > id_most ? inventory_at(inventory, i)->id : id_most;
+    playing->server_n = n;
+    playing->place_n = (size_t)id_most + 1;
+    playing->server = calloc(n + 1, sizeof *playing->server);
+    playing->last_ms = calloc(n + 1, sizeof *playing->last_ms);
+    playing->unknown = calloc(n + 1, sizeof *playing->unknown);
+    playing->row = calloc(ROW_MOST, sizeof *playing->row);
+    playing->place = calloc(playing->place_n, sizeof *playing->place);
+    if (playing->server == NULL || playing->last_ms == NULL || playing->unknown == NULL ||
+        playing->row == NULL || playing->place == NULL)
+        return CAS_ERR_NOMEM;
+    for (size_t i = 0; i < playing->place_n; i++)
+        playing->place[i] = UINT32_MAX;
+    for (size_t i = 0; i < n; i++) {
+        const struct inventory_server *server = inventory_at(inventory, i);
+        bool is_gone = server->admission == ADMISSION_REVOKED;
+        /* Who is revoked belongs to no group: it carries nothing for others. */
+        playing->server[i].group = is_gone ? "(revoked)" : server->label[LABEL_SITE];
+        playing->place[server->id] = (uint32_t)i;
+    }
+    return CAS_OK;
+}
+
+/* The steps of a plan nobody has run: waves parted by ';'. */
+static enum cas_err waves_of_draft(struct playing *playing, const struct record_plan_body *body)
+{
+    const struct ask_scene *scene = playing->call->scene;
+    struct cas_slice left = body->steps;
+    size_t *at = calloc(playing->server_n + 1, sizeof *at);
+    enum cas_err err = at == NULL ? CAS_ERR_NOMEM : CAS_OK;
+    uint32_t wave = 0;
+    while (err == CAS_OK && left.size > 0) {
+        const char *end = memchr(left.data, ';', left.size);
+        size_t size = end == NULL ? left.size : (size_t)(end - left.data), n = 0;
+        struct inventory_choice choice = {.targets = {left.data, size}};
+        err = inventory_choose(scene->inventory,
+                               &choice,
+                               scene->now.mono_ms,
+                               at,
+                               &n,
+                               &playing->call->why);
+        wave++;
+        for (size_t i = 0; err == CAS_OK && i < n; i++)
+            playing->server[at[i]].wave = wave;
+        size_t used = size + (end == NULL ? 0 : 1);
+        left = (struct cas_slice){left.data + used, left.size - used};
+    }
+    free(at);
+    playing->shown.wave_n = wave;
+    return err;
+}
+
+/* Of a rollout: what is still to go. */
+static enum cas_err waves_of_rollout(struct playing *playing, const struct rollout *rollout)
+{
+    uint32_t first = UINT32_MAX;
+    for (size_t i = 0; i < rollout->step_n; i++) {
+        const struct rollout_step *step = &rollout->step[i];
+        bool is_left = step->state == STEP_PENDING || step->state == STEP_CANCELLED;
+        if (!is_left || step->server_id >= playing->place_n ||
+            playing->place[step->server_id] == UINT32_MAX)
+            continue;
+        first = step->wave < first ? step->wave : first;
+        uint32_t wave = step->wave - first + 1;
+        playing->server[playing->place[step->server_id]].wave = wave;
+        playing->shown.wave_n = wave > playing->shown.wave_n ? wave : playing->shown.wave_n;
+    }
+    if (first == UINT32_MAX || rollout->state == ROLLOUT_DONE || rollout->state == ROLLOUT_ENDED ||
+        rollout->state == ROLLOUT_MISSED)
+        return cas_fail(
+            &playing->call->why,
+            CAS_ERR_GUARD,
+            "r-%04llu is %s, nothing of it is to go: casfleet why r-%04llu says what it "
+            "came to",
+            (unsigned long long)rollout->seq,
+            rollout_state_words(rollout->state),
+            (unsigned long long)rollout->seq);
+    return CAS_OK;
+}
+
+/* The timetable, and as many whole weeks back as it takes for all of it to be over. */
+static enum cas_err pace_of(struct playing *playing, const struct record_plan_body *body)
+{
+    struct view_simulation *shown = &playing->shown;
+    int64_t now_ms = playing->call->scene->now.wall_ms;
+    if (body->verb != VERB_recycle)
+        return cas_fail(&playing->call->why,
+                        CAS_ERR_UNSUPPORTED,
+                        "%s: only a recycle is played: it takes servers out and puts them back",
+                        verb_name((enum verb)body->verb));
+    shown->seq = body->rollout_seq;
+    shown->verb = (enum verb)body->verb;
+    shown->start_ms = body->start_ms > now_ms ? body->start_ms : now_ms;
+    playing->until_ms = body->until_ms;
+    int64_t p95_ms = rollout_p95_ms(playing->call->scene->book, shown->verb);
+    int64_t limits_ms = CLAIM_WAIT_MS + (int64_t)(body->drain_ms + body->act_ms + body->proof_ms);
+    shown->is_p95 = p95_ms > 0;
+    shown->pace.wave_ms = p95_ms > 0 ? p95_ms : limits_ms;
+    shown->pace.rest_ms = (int64_t)body->gap_ms;
+    return cas_slice_copy(body->pool, playing->pool, sizeof playing->pool);
+}
+
+/* Waves that would begin after the window's end do not; then their servers stay. */
+static void fit_window(struct playing *playing)
+{
+    struct view_simulation *shown = &playing->shown;
+    const struct simulate_pace *pace = &shown->pace;
+    uint32_t wave_n = shown->wave_n;
+    while (wave_n > 0 &&
+           shown->start_ms + (int64_t)(wave_n - 1) * (pace->wave_ms + pace->rest_ms) >=
+               playing->until_ms)
+        wave_n--;
+    shown->cut_n = shown->wave_n - wave_n;
+    shown->wave_n = wave_n;
+    for (size_t i = 0; i < playing->server_n; i++)
+        playing->server[i].wave = playing->server[i].wave > wave_n ? 0 : playing->server[i].wave;
+    int64_t all_ms = (int64_t)wave_n * (pace->wave_ms + pace->rest_ms);
+    shown->back_ms = week_ms;
+    while (shown->start_ms + all_ms - shown->back_ms > playing->call->scene->now.wall_ms)
+        shown->back_ms += week_ms;
+    shown->pace.start_ms = shown->start_ms - shown->back_ms;
+}
+
+/* ---- the record ---- */
+
+static bool is_concerned(const struct playing *playing, size_t position)
+{
+    const char *group = playing->server[position].group;
+    for (size_t i = 0; i < playing->server_n; i++) {
+        if (playing->server[i].wave > 0 && strcmp(playing->server[i].group, group) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool on_wants(void *context, uint32_t server_id, int64_t at_ms)
+{
+    struct playing *playing = context;
+    uint32_t at = server_id < playing->place_n ? playing->place[server_id] : UINT32_MAX;
+    if (at == UINT32_MAX || playing->last_ms[at] == INT64_MAX || playing->left == 0)
+        return false;
+    int64_t since_ms = at_ms - playing->last_ms[at];
+    if (since_ms > -playing->every_ms && since_ms < playing->every_ms)
+        return false;
+    playing->last_ms[at] = at_ms;
+    playing->left--;
+    return true;
+}
+
+static void on_tell(void *context, uint32_t server_id, int64_t at_ms, double requests)
+{
+    struct playing *playing = context;
+    if (playing->reading_n == playing->reading_cap) {
+        size_t cap = playing->reading_cap == 0 ? 1024 : 2 * playing->reading_cap;
+        struct simulate_reading *grown = realloc(playing->reading, cap * sizeof *grown);
+        if (grown == NULL) {
+            playing->err = CAS_ERR_NOMEM;
+            return;
+        }
+        playing->reading = grown;
+        playing->reading_cap = cap;
+    }
+    playing->reading[playing->reading_n++] =
+        (struct simulate_reading){.server = playing->place[server_id],
+                                  .at_ms = at_ms,
+                                  .requests = requests};
+}
+
+static int compare_readings(const void *left, const void *right)
+{
+    const struct simulate_reading *a = left, *b = right;
+    if (a->server != b->server)
+        return a->server < b->server ? -1 : 1;
+    return a->at_ms < b->at_ms ? -1 : a->at_ms > b->at_ms;
+}
+
+/* INT64_MAX in last_ms: of no interest. Returns how many are. */
+static size_t begin_reading(struct playing *playing, int64_t every_ms, size_t most)
+{
+    size_t n = 0;
+    playing->every_ms = every_ms;
+    playing->left = most;
+    for (size_t i = 0; i < playing->server_n; i++) {
+        bool is_wanted = is_concerned(playing, i);
+        playing->last_ms[i] = is_wanted ? INT64_MIN / 2 : INT64_MAX;
+        n += is_wanted;
+    }
+    return n;
+}
+
+static enum cas_err
+read_loads(struct playing *playing, int64_t from_ms, int64_t to_ms, int64_t late_ms)
+{
+    const struct store_load load = {.pool = playing->pool,
+                                    .context = playing,
+                                    .wants = on_wants,
+                                    .tell = on_tell};
+    enum cas_err err = store_loads_read(playing->call->scene->store,
+                                        &load,
+                                        from_ms,
+                                        to_ms,
+                                        late_ms,
+                                        &playing->call->why);
+    return err == CAS_OK ? playing->err : err;
+}
+
+static void take_readings(struct playing *playing, struct simulate_record *record)
+{
+    if (playing->reading_n > 1)
+        qsort(playing->reading, playing->reading_n, sizeof *playing->reading, compare_readings);
+    *record = (struct simulate_record){.server = playing->server,
+                                       .server_n = playing->server_n,
+                                       .reading = playing->reading,
+                                       .reading_n = playing->reading_n,
+                                       .hold_ms = HOLD_MS};
+}
+
+static enum cas_err play(struct playing *playing)
+{
+    struct view_simulation *shown = &playing->shown;
+    const struct simulate_pace *pace = &shown->pace;
+    int64_t end_ms = pace->start_ms + (int64_t)shown->wave_n * (pace->wave_ms + pace->rest_ms);
+    (void)begin_reading(playing, EVERY_MS, READ_MOST);
+    enum cas_err err = read_loads(playing, pace->start_ms - HOLD_MS, end_ms, STORE_LOAD_LATE_MS);
+    if (err != CAS_OK)
+        return err;
+    take_readings(playing, &shown->record);
+    shown->row = playing->row;
+    shown->unknown = playing->unknown;
+    err = simulate_play(&shown->record,
+                        pace,
+                        ROW_MOST,
+                        playing->row,
+                        &shown->row_n,
+                        playing->unknown);
+    return err == CAS_OK
+               ? CAS_OK
+               : cas_fail(&playing->call->why, err, "the plan has too many waves to be played");
+}
+
+/* The group's own peak: looks at all servers once in a while, over the last 7 days. */
+static enum cas_err read_week(struct playing *playing)
+{
+    int64_t now_ms = playing->call->scene->now.wall_ms, step_ms = 15 * MINUTE_MS;
+    size_t n = begin_reading(playing, 5 * MINUTE_MS, PEAK_MOST);
+    while (step_ms < week_ms && (int64_t)n * (week_ms / step_ms) > PEAK_MOST)
+        step_ms *= 2;
+    enum cas_err err = CAS_OK;
+    for (int64_t at_ms = now_ms - week_ms; at_ms < now_ms && err == CAS_OK; at_ms += step_ms)
+        err = read_loads(playing, at_ms, at_ms + PEEK_MS, 0);
+    playing->shown.look_ms = step_ms;
+    take_readings(playing, &playing->shown.week);
+    return err;
+}
+
+static enum cas_err simulate(struct playing *playing)
+{
+    bool is_attention = false;
+    fit_window(playing);
+    enum cas_err err = play(playing);
+    if (err == CAS_OK)
+        err = read_week(playing);
+    if (err == CAS_OK)
+        err = store_loads_since(playing->call->scene->store,
+                                &playing->shown.since_ms,
+                                &playing->call->why);
+    if (err == CAS_OK)
+        err = view_simulate(&playing->call->view,
+                            &playing->shown,
+                            &playing->call->reply->document,
+                            &is_attention);
+    playing->call->reply->exit = is_attention ? ASK_EXIT_ATTENTION : ASK_EXIT_OK;
+    return err;
+}
+
+static enum cas_err of_draft(struct playing *playing, uint64_t seq)
+{
+    struct ask_call *call = playing->call;
+    char *plan = NULL;
+    size_t size = 0;
+    CAS_AUTO(cas_arena) arena = NULL;
+    struct record_plan_body body;
+    enum cas_err err =
+        store_draft_load(call->scene->store, seq, call->scene->now, &plan, &size, &call->why);
+    if (err == CAS_OK)
+        err = cas_arena_open(WIRE_ARENA_BYTES, &arena);
+    if (err == CAS_OK)
+        err = record_decode(RECORD_plan_body,
+                            (struct cas_slice){plan, size},
+                            arena,
+                            &body,
+                            &call->why);
+    if (err == CAS_OK)
+        err = pace_of(playing, &body);
+    if (err == CAS_OK)
+        err = waves_of_draft(playing, &body);
+    free(plan);
+    return err;
+}
+
+enum cas_err ask_recycle_simulate(struct ask_call *call)
+{
+    struct playing playing = {.call = call};
+    CAS_AUTO(rollout_book) old = NULL;
+    const struct rollout *rollout = NULL;
+    uint64_t seq = 0;
+    enum cas_err err = ask_rollout_seq(call, &seq);
+    if (err == CAS_OK)
+        err = farm_of(&playing);
+    enum cas_err found = err == CAS_OK ? ask_rollout(call, seq, &old, &rollout) : err;
+    if (err == CAS_OK && found == CAS_ERR_NOT_FOUND) {
+        call->why.text[0] = '\0';
+        err = of_draft(&playing, seq);
+    } else if (err == CAS_OK && found == CAS_OK) {
+        err = pace_of(&playing, &rollout->body);
+        if (err == CAS_OK)
+            err = waves_of_rollout(&playing, rollout);
+    } else if (err == CAS_OK) {
+        err = found;
+    }
+    if (err == CAS_OK)
+        err = simulate(&playing);
+    playing_done(&playing);
+    return err;
+}
