@@ -21,6 +21,9 @@ struct turn {
     struct controller *c;
     struct cas_now now;
     struct store_schedule schedule;
+    struct window_rule rule; /* by the clocks of where it opens */
+    struct window_site site[WINDOW_SITES];
+    size_t site_n; /* 0 when the window names its zone */
     struct store_schedule_run run;
     struct rollout_wish wish; /* the policy, in this window */
     struct rollout_actions actions;
@@ -47,21 +50,18 @@ static enum cas_err skip(struct turn *turn, const char *fmt, ...)
 
 static enum cas_err check_blackouts(struct turn *turn, struct store_blackout *blackout)
 {
-    struct window_rule rule;
     size_t n = 0;
     struct window_time time = {.start_ms = turn->schedule.start_ms,
                                .end_ms = turn->schedule.end_ms};
-    enum cas_err err = window_parse(cas_slice_of(turn->schedule.window), &rule, &turn->why);
-    if (err == CAS_OK)
-        err = store_blackouts_read(turn->c->store,
-                                   time.start_ms,
-                                   WINDOW_BLACKOUTS,
-                                   blackout,
-                                   &n,
-                                   &turn->why);
+    enum cas_err err = store_blackouts_read(turn->c->store,
+                                            time.start_ms,
+                                            WINDOW_BLACKOUTS,
+                                            blackout,
+                                            &n,
+                                            &turn->why);
     for (size_t i = 0; i < n && err == CAS_OK; i++) {
         bool is_black = false;
-        err = window_is_black(&rule, &time, &blackout[i].dates, &is_black, &turn->why);
+        err = window_is_black(&turn->rule, &time, &blackout[i].dates, &is_black, &turn->why);
         if (err == CAS_OK && is_black)
             return skip(turn,
                         "skipped: blackout \"%s\" of %s",
@@ -218,14 +218,19 @@ static enum cas_err run_draft(struct turn *turn, const struct rollout_draft *dra
 {
     uint8_t *bytes = malloc(WIRE_PLAN_BYTES);
     uint8_t hash[CAS_HASH_BYTES];
-    char reason[CAS_NAME_BYTES + 16];
+    char reason[2 * CAS_NAME_BYTES + 16];
     size_t size = 0;
     if (bytes == NULL)
         return CAS_ERR_NOMEM;
     enum cas_err err =
         record_encode(RECORD_plan_body, &draft->body, bytes, WIRE_PLAN_BYTES, &size, &turn->why);
     struct cas_slice plan = {(const char *)bytes, size};
-    (void)snprintf(reason, sizeof reason, "schedule %s", turn->schedule.name);
+    (void)snprintf(reason,
+                   sizeof reason,
+                   "schedule %s%s%s",
+                   turn->schedule.name,
+                   turn->schedule.site[0] != '\0' ? ", " : "",
+                   turn->schedule.site);
     if (err == CAS_OK) {
         sign_plan_hash(plan, hash);
         err = rollout_run(turn->c->book,
@@ -270,6 +275,18 @@ static enum cas_err fit(struct turn *turn, struct rollout_draft *draft)
     return err == CAS_OK ? run_draft(turn, draft) : err;
 }
 
+/* Of the servers the schedule means, those of the site whose window it is. */
+static void keep_site(struct turn *turn)
+{
+    size_t kept_n = 0;
+    for (size_t i = 0; i < turn->n; i++) {
+        const struct inventory_server *server = inventory_at(turn->c->inventory, turn->at[i]);
+        if (strcmp(server->label[LABEL_SITE], turn->schedule.site) == 0)
+            turn->at[kept_n++] = turn->at[i];
+    }
+    turn->n = kept_n;
+}
+
 static enum cas_err choose(struct turn *turn)
 {
     struct inventory_choice choice = {.targets = cas_slice_of(turn->schedule.target),
@@ -278,13 +295,17 @@ static enum cas_err choose(struct turn *turn)
     if (cas_slice_is(choice.targets, "all"))
         choice.targets = (struct cas_slice){0};
     turn->at = calloc(inventory_size(turn->c->inventory) + 1, sizeof *turn->at);
-    return turn->at == NULL ? CAS_ERR_NOMEM
-                            : inventory_choose(turn->c->inventory,
-                                               &choice,
-                                               turn->now.mono_ms,
-                                               turn->at,
-                                               &turn->n,
-                                               &turn->why);
+    if (turn->at == NULL)
+        return CAS_ERR_NOMEM;
+    enum cas_err err = inventory_choose(turn->c->inventory,
+                                        &choice,
+                                        turn->now.mono_ms,
+                                        turn->at,
+                                        &turn->n,
+                                        &turn->why);
+    if (err == CAS_OK && turn->schedule.site[0] != '\0')
+        keep_site(turn);
+    return err;
 }
 
 static enum cas_err plan(struct turn *turn)
@@ -298,7 +319,7 @@ static enum cas_err plan(struct turn *turn)
     int64_t begun_ms = turn->now.wall_ms - turn->schedule.start_ms + CLOCK_SKEW_MS;
     if (turn->wish.min_age_ms < begun_ms)
         turn->wish.min_age_ms = begun_ms;
-    enum cas_err err = choose(turn);
+    enum cas_err err = turn->at == NULL ? choose(turn) : CAS_OK;
     if (err == CAS_OK)
         err = store_rollout_next_seq(turn->c->store, &turn->run.seq, &turn->why);
     if (err == CAS_OK)
@@ -313,24 +334,30 @@ static enum cas_err plan(struct turn *turn)
 
 static enum cas_err next_window(struct turn *turn)
 {
+    struct store_schedule *schedule = &turn->schedule;
+    struct window_opening next;
     struct window_rule rule;
-    struct window_time time;
     size_t n = 0;
-    int64_t after_ms = turn->schedule.start_ms;
-    if (turn->now.wall_ms - after_ms > CATCH_UP_MS)
-        after_ms = turn->now.wall_ms - CATCH_UP_MS;
-    enum cas_err err = window_parse(cas_slice_of(turn->schedule.window), &rule, &turn->why);
+    char site[CAS_NAME_BYTES];
+    memcpy(site, schedule->site, sizeof site);
+    struct window_cursor after = {.ms = schedule->start_ms, .site = site};
+    if (turn->now.wall_ms - after.ms > CATCH_UP_MS)
+        after = (struct window_cursor){.ms = turn->now.wall_ms - CATCH_UP_MS};
+    enum cas_err err = window_parse(cas_slice_of(schedule->window), &rule, &turn->why);
     if (err == CAS_OK)
-        err = window_next(&rule, after_ms, 1, &time, &n, &turn->why);
+        err = window_openings(&rule, turn->site, turn->site_n, &after, 1, &next, &n, &turn->why);
     if (err == CAS_ERR_NOMEM)
         return err;
     /* A zone that the system has lost must not stop everything else. */
     if (err != CAS_OK) {
-        turn->schedule.is_paused = true;
+        schedule->is_paused = true;
         n = 0;
     }
-    turn->schedule.start_ms = n > 0 ? time.start_ms : 0;
-    turn->schedule.end_ms = n > 0 ? time.end_ms : 0;
+    schedule->start_ms = n > 0 ? next.time.start_ms : 0;
+    schedule->end_ms = n > 0 ? next.time.end_ms : 0;
+    memset(schedule->site, 0, sizeof schedule->site);
+    if (n > 0 && turn->site_n > 0)
+        memcpy(schedule->site, turn->site[next.site].name, sizeof schedule->site);
     return CAS_OK;
 }
 
@@ -345,7 +372,10 @@ static enum cas_err keep(struct turn *turn)
     (void)snprintf(audit.subject, sizeof audit.subject, "%s", turn->schedule.name);
     if (has_begun)
         (void)snprintf(audit.about, sizeof audit.about, "r-%04" PRIu64, turn->run.seq);
-    (void)snprintf(audit.words, sizeof audit.words, "%s", turn->run.words);
+    struct cas_text words = CAS_TEXT(audit.words);
+    if (turn->run.site[0] != '\0')
+        cas_text_add(&words, "%s: ", turn->run.site);
+    cas_text_add(&words, "%s", turn->run.words);
     enum cas_err err = next_window(turn);
     if (err == CAS_OK)
         err = store_schedule_save(turn->c->store, &turn->schedule, &turn->why);
@@ -361,8 +391,37 @@ static enum cas_err keep(struct turn *turn)
                   turn->schedule.name,
                   has_begun ? "id=" : "",
                   audit.about,
-                  turn->run.words);
+                  audit.words);
     return err;
+}
+
+/* The rule by the clocks of where it opens. */
+static enum cas_err place(struct turn *turn)
+{
+    struct window_rule rule;
+    enum cas_err err = window_parse(cas_slice_of(turn->schedule.window), &rule, &turn->why);
+    if (err == CAS_OK && window_is_by_site(&rule))
+        err = store_sites_read(turn->c->store, WINDOW_SITES, turn->site, &turn->site_n, &turn->why);
+    if (err != CAS_OK)
+        return err;
+    turn->rule = rule;
+    for (size_t i = 0; i < turn->site_n; i++) {
+        if (strcmp(turn->site[i].name, turn->schedule.site) == 0)
+            turn->rule = window_at_site(&rule, turn->site[i].zone);
+    }
+    return CAS_OK;
+}
+
+/* It opens in a site where it has no servers: that concerns nobody. */
+static enum cas_err pass_by(struct turn *turn)
+{
+    enum cas_err err = next_window(turn);
+    if (err == CAS_OK)
+        err = store_schedule_save(turn->c->store, &turn->schedule, &turn->why);
+    if (err != CAS_OK)
+        return err;
+    turn->is_told = true;
+    return loop_commit_change(turn->c, &turn->actions, NULL, turn->now, &turn->why);
 }
 
 static void take_turn(struct turn *turn)
@@ -372,8 +431,14 @@ static void take_turn(struct turn *turn)
                                             .start_ms = turn->schedule.start_ms,
                                             .end_ms = turn->schedule.end_ms};
     memcpy(turn->run.name, turn->schedule.name, sizeof turn->run.name);
-    enum cas_err err = check_calendar(turn);
-    if (err == CAS_OK && turn->run.words[0] == '\0')
+    memcpy(turn->run.site, turn->schedule.site, sizeof turn->run.site);
+    enum cas_err err = place(turn);
+    if (err == CAS_OK && turn->site_n > 0)
+        err = choose(turn);
+    bool is_nobodys = err == CAS_OK && turn->site_n > 0 && turn->n == 0;
+    if (err == CAS_OK && !is_nobodys)
+        err = check_calendar(turn);
+    if (!is_nobodys && err == CAS_OK && turn->run.words[0] == '\0')
         err = plan(turn);
     /* Refused by what is, not by what is broken: that is why the window was skipped. */
     if (err != CAS_OK && cas_err_reaction(err) == CAS_REACTION_REFUSE) {
@@ -382,7 +447,7 @@ static void take_turn(struct turn *turn)
         err = skip(turn, "skipped: %s", words);
     }
     if (err == CAS_OK)
-        err = keep(turn);
+        err = is_nobodys ? pass_by(turn) : keep(turn);
     if (err == CAS_OK || turn->is_told)
         return;
     store_undo(c->store);

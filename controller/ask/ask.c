@@ -17,6 +17,8 @@ static const struct ask_row row_of[ASK_END] = {
     [ASK_server_list] = {ask_server_list, "target selector exclude"},
     [ASK_server_show] = {ask_server_show, "target selector exclude"},
     [ASK_server_label] = {ask_server_label, "target selector exclude site role dag pool"},
+    [ASK_site_list] = {ask_site_list, ""},
+    [ASK_site_zone] = {ask_site_zone, "id zone"},
     [ASK_recycle_plan] =
         {ask_recycle_plan,
          "target selector exclude at until at-once gap settle drain no-drain act proof healthy "
@@ -36,7 +38,7 @@ static const struct ask_row row_of[ASK_END] = {
          "stop-after floor pool no-canary fixed-too verb"},
     [ASK_schedule_list] = {ask_schedule_list, ""},
     [ASK_schedule_show] = {ask_schedule_show, "id"},
-    [ASK_schedule_preview] = {ask_schedule_preview, "id window from most"},
+    [ASK_schedule_preview] = {ask_schedule_preview, "id window target selector exclude from most"},
     [ASK_schedule_pause] = {ask_schedule_pause, "id reason"},
     [ASK_schedule_resume] = {ask_schedule_resume, "id"},
     [ASK_schedule_remove] = {ask_schedule_remove, "id"},

@@ -3,6 +3,7 @@
 #define CONTROLLER_ASK_ASK_ROOM_H
 
 #include "controller/ask/ask.h"
+#include "controller/store/store_schedule.h"
 #include "controller/view/view.h"
 
 /* One question being answered. */
@@ -18,6 +19,7 @@ struct ask_call {
 typedef enum cas_err ask_handler(struct ask_call *call);
 
 ask_handler ask_status, ask_server_list, ask_server_show, ask_server_label;
+ask_handler ask_site_list, ask_site_zone;
 ask_handler ask_recycle_plan, ask_recycle_run, ask_recycle_list, ask_recycle_show,
     ask_recycle_simulate, ask_recycle_pause;
 ask_handler ask_recycle_resume, ask_recycle_retry, ask_recycle_end;
@@ -57,6 +59,10 @@ struct store_audit ask_audit(const struct ask_call *call, const char *subject, c
 /* A change of the calendar, saved but not committed: committed with its audit row, or undone. */
 CAS_CHECK enum cas_err
 ask_settle(struct ask_call *call, enum cas_err saved, const char *subject, const char *words);
+/* The first window of a schedule after an instant, in whichever site that has a time zone; none:
+ * start_ms 0. */
+CAS_CHECK enum cas_err
+ask_arm(struct ask_call *call, struct store_schedule *schedule, int64_t after_ms);
 /* What a plan is wished to be, by the flags; times as they stand by themselves. */
 CAS_CHECK enum cas_err ask_wish(struct ask_call *call, struct rollout_wish *ret_wish);
 /* "now", "01:00", "tonight 01:00", "tomorrow 01:00" (the controller's local time) or UTC as

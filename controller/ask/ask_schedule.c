@@ -60,20 +60,32 @@ answer(struct ask_call *call, const struct store_schedule *schedule, const char 
     return view_schedule(&call->view, schedule, words, &call->reply->document, &call->why);
 }
 
-/* The first window after now; none: start_ms 0. */
-static enum cas_err arm(struct ask_call *call, struct store_schedule *schedule)
+enum cas_err ask_arm(struct ask_call *call, struct store_schedule *schedule, int64_t after_ms)
 {
     struct window_rule rule;
-    struct window_time time;
-    size_t n = 0;
+    struct window_opening opening;
+    struct window_site site[WINDOW_SITES];
+    struct window_cursor after = {.ms = after_ms};
+    size_t site_n = 0, n = 0;
     enum cas_err err = window_parse(cas_slice_of(schedule->window), &rule, &call->why);
+    if (err == CAS_OK && window_is_by_site(&rule))
+        err = store_sites_read(call->scene->store, WINDOW_SITES, site, &site_n, &call->why);
     if (err == CAS_OK)
-        err = window_next(&rule, call->scene->now.wall_ms, 1, &time, &n, &call->why);
+        err = window_openings(&rule, site, site_n, &after, 1, &opening, &n, &call->why);
     if (err != CAS_OK)
         return err;
-    schedule->start_ms = n > 0 ? time.start_ms : 0;
-    schedule->end_ms = n > 0 ? time.end_ms : 0;
+    schedule->start_ms = n > 0 ? opening.time.start_ms : 0;
+    schedule->end_ms = n > 0 ? opening.time.end_ms : 0;
+    memset(schedule->site, 0, sizeof schedule->site);
+    if (n > 0 && window_is_by_site(&rule))
+        memcpy(schedule->site, site[opening.site].name, sizeof schedule->site);
     return CAS_OK;
+}
+
+/* The first window after now. */
+static enum cas_err arm(struct ask_call *call, struct store_schedule *schedule)
+{
+    return ask_arm(call, schedule, call->scene->now.wall_ms);
 }
 
 /* ---- add ---- */
@@ -138,6 +150,8 @@ static enum cas_err add_checked(struct ask_call *call, struct store_schedule *sc
         err = copy_targets(call, schedule);
     if (err == CAS_OK)
         err = ask_choose(call, true, &at, &server_n);
+    if (err == CAS_OK && window_is_by_site(&rule))
+        err = view_sites_check(&call->view, at, server_n, &call->why);
     free(at);
     if (err == CAS_OK)
         err = check_new(call, schedule->name);
@@ -198,34 +212,61 @@ static enum cas_err from_argument(struct ask_call *call, int64_t *ret_from_ms)
                : cas_fail(&call->why, err, "--from: %s, or a day: 2026-03-28", inner.text);
 }
 
-enum cas_err ask_schedule_preview(struct ask_call *call)
+/* Servers are named for a window that nobody has stored: a schedule has its own. */
+static enum cas_err check_servers(struct ask_call *call)
+{
+    bool has_servers =
+        ask_has(call, "target") || ask_has(call, "selector") || ask_has(call, "exclude");
+    if (ask_has(call, "id") && has_servers)
+        return cas_fail(&call->why,
+                        CAS_ERR_UNSUPPORTED,
+                        "a schedule has servers of its own: leave out -l and -x, or the name");
+    return CAS_OK;
+}
+
+static enum cas_err preview_of(struct ask_call *call, struct view_preview *preview)
 {
     struct store_schedule schedule = {.name = ""};
-    struct window_rule rule;
-    int64_t from_ms = 0;
-    uint32_t most = WINDOWS_USUAL;
+    size_t *at = NULL, server_n = 0;
     bool is_stored = ask_has(call, "id");
-    if (is_stored == ask_has(call, "window"))
+    enum cas_err err = check_servers(call);
+    if (err == CAS_OK)
+        err = is_stored ? find(call, &schedule) : window_argument(call, &preview->rule);
+    if (err == CAS_OK && is_stored)
+        err = window_parse(cas_slice_of(schedule.window), &preview->rule, &call->why);
+    if (err != CAS_OK)
+        return err;
+    memcpy(preview->name, schedule.name, sizeof preview->name);
+    if (!window_is_by_site(&preview->rule))
+        return CAS_OK;
+    err = is_stored ? view_schedule_choose(&call->view, &schedule, &at, &server_n, &call->why)
+                    : ask_choose(call, false, &at, &server_n);
+    if (err == CAS_OK)
+        err = view_sites_check(&call->view, at, server_n, &call->why);
+    if (err == CAS_OK)
+        err = view_sites_of(&call->view, at, server_n, &preview->sites, &call->why);
+    free(at);
+    return err;
+}
+
+enum cas_err ask_schedule_preview(struct ask_call *call)
+{
+    struct view_preview preview = {.most = WINDOWS_USUAL};
+    if (ask_has(call, "id") == ask_has(call, "window"))
         return cas_fail(
             &call->why,
             CAS_ERR_MISSING,
             "say which: a schedule's name, or --window 'Sat 01:00-05:00 Europe/London'");
-    enum cas_err err = is_stored ? find(call, &schedule) : window_argument(call, &rule);
-    if (err == CAS_OK && is_stored)
-        err = window_parse(cas_slice_of(schedule.window), &rule, &call->why);
+    int64_t from_ms = 0;
+    enum cas_err err = preview_of(call, &preview);
     if (err == CAS_OK)
         err = from_argument(call, &from_ms);
     if (err == CAS_OK)
-        err = ask_get_count(call, "most", 1, VIEW_WINDOWS, &most);
+        err = ask_get_count(call, "most", 1, VIEW_WINDOWS, &preview.most);
     if (err != CAS_OK)
         return err;
-    return view_schedule_preview(&call->view,
-                                 schedule.name,
-                                 &rule,
-                                 from_ms - 1,
-                                 most,
-                                 &call->reply->document,
-                                 &call->why);
+    preview.after_ms = from_ms - 1;
+    return view_schedule_preview(&call->view, &preview, &call->reply->document, &call->why);
 }
 
 /* ---- change ---- */

@@ -40,6 +40,7 @@ enum cli_targets {
     CLI_NAMED,
     CLI_NAMED_MAYBE,
     CLI_NAMED_SERVERS,
+    CLI_SITE_ZONE,
     CLI_FILE
 };
 

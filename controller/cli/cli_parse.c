@@ -26,6 +26,7 @@ static const struct cli_flag flags[] = {
 #define TARGETS_NAMED         CLI_NAMED
 #define TARGETS_NAMED_MAYBE   CLI_NAMED_MAYBE
 #define TARGETS_NAMED_SERVERS CLI_NAMED_SERVERS
+#define TARGETS_SITE_ZONE     CLI_SITE_ZONE
 #define TARGETS_FILE          CLI_FILE
 static const struct cli_verb verbs[] = {
 #define VERB(noun, verb, ask, targets, flags, words) \
@@ -42,6 +43,7 @@ static const char *const target_words[] = {"",
                                            "NAME",
                                            "[NAME]",
                                            "NAME [TARGET...]",
+                                           "SITE ZONE",
                                            "FILE"};
 
 static const struct options_row rows[] = {
@@ -287,15 +289,17 @@ static enum cas_err take_targets(struct cli_command *command,
     takes_more = takes_more || targets == CLI_SUBJECT;
     if (is_maybe && left == 0)
         return CAS_OK;
-    if (takes_one && left == 0)
+    bool takes_two = targets == CLI_SITE_ZONE;
+    if ((takes_one && left == 0) || (takes_two && left == 1))
         return cas_fail(why,
                         CAS_ERR_MISSING,
                         "casfleet %s %s: %s is missing",
                         command->verb->noun,
                         command->verb->verb,
                         wanted);
-    if (takes_one && !takes_more && left > 1)
-        return cas_fail(why, CAS_ERR_TOO_MANY, "%s: one too many", words->word[used + 1]);
+    size_t most = takes_two ? 2 : 1;
+    if (takes_one && !takes_more && left > most)
+        return cas_fail(why, CAS_ERR_TOO_MANY, "%s: one too many", words->word[used + most]);
     if (takes_one) {
         command->name = words->word[used];
         const char *key = targets == CLI_NAME_NEW ? "name" : "id";
@@ -304,6 +308,8 @@ static enum cas_err take_targets(struct cli_command *command,
             return err;
         used++;
     }
+    if (takes_two)
+        return add_argument(command, "zone", words->word[used], why);
     return targets == CLI_SERVERS || takes_more ? join_targets(command, words, used, why) : CAS_OK;
 }
 

@@ -122,6 +122,7 @@ static const struct kind_row kinds[] = {
     {"Calendar", cli_print_calendar},
     {"Simulation", cli_print_simulation},
     {"ServerList", NULL},
+    {"SiteList", NULL},
     {"RolloutList", NULL},
     {"AgentList", NULL},
 };

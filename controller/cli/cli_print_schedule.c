@@ -29,14 +29,19 @@ void cli_print_schedule_list(FILE *out, const json_t *document, bool is_wide)
 void cli_print_preview(FILE *out, const json_t *document, bool is_wide)
 {
     const char *name = cli_text(document, "name");
+    bool is_by_site = json_is_true(json_object_get(document, "by_site"));
     cli_print_line(out,
-                   "%s%s%s   (%s in %s)",
+                   "%s%s%s   (%s %s%s)",
                    name,
                    name[0] != '\0' ? "  " : "",
                    cli_text(document, "window"),
                    cli_text(document, "recur"),
+                   is_by_site ? "by the time of each site" : "in ",
                    cli_text(document, "zone"));
-    cli_print_items(out, is_wide ? CLI_WIDE : CLI_TABLE, "SchedulePreview", document);
+    cli_print_items(out,
+                    is_wide ? CLI_WIDE : CLI_TABLE,
+                    is_by_site ? "SchedulePreviewBySite" : "SchedulePreview",
+                    document);
 }
 
 static void print_policy(FILE *out, const json_t *document)
@@ -70,10 +75,12 @@ static void print_runs(FILE *out, const json_t *document)
         char shown[64] = "";
         struct cas_text text = CAS_TEXT(shown);
         cli_add_clock(&text, cli_int(run, "start_ms"), CLI_CLOCK_ZONED);
-        const char *rollout = cli_text(run, "rollout");
+        const char *rollout = cli_text(run, "rollout"), *site = cli_text(run, "site");
         cli_print_line(out,
-                       "  %-8s %s  %s%s%s",
+                       "  %-8s %s%s%s  %s%s%s",
                        i == 0 ? "last" : "",
+                       site,
+                       site[0] != '\0' ? "  " : "",
                        shown,
                        rollout,
                        rollout[0] != '\0' ? "  " : "",
@@ -100,16 +107,21 @@ void cli_print_schedule(FILE *out, const json_t *document, bool is_wide)
     const json_t *item = NULL;
     json_array_foreach(json_object_get(document, "items"), i, item)
     {
-        const char *note = cli_text(item, "note");
+        const char *note = cli_text(item, "note"), *site = cli_text(item, "site");
         cli_print_line(out,
-                       "  %-8s %s (%s) until %s%s%s",
+                       "  %-8s %s%s%s (%s) until %s%s%s",
                        i == 0 ? "next" : "",
+                       site,
+                       site[0] != '\0' ? "  " : "",
                        cli_text(item, "local"),
                        cli_text(item, "utc"),
                        cli_text(item, "until"),
                        note[0] != '\0' ? "   " : "",
                        note);
     }
+    const char *trouble = cli_text(document, "trouble");
+    if (trouble[0] != '\0')
+        cli_print_line(out, "  %-8s %s", "trouble", trouble);
     print_runs(out, document);
     cli_print_next(out, document, "Next");
 }

@@ -88,11 +88,14 @@ static void status_rollouts(FILE *out, const json_t *document)
     }
     if (i == 0)
         fprintf(out, "Now        nothing runs%s", has_coming ? "." : ", nothing is scheduled.");
+    const char *site = has_coming ? cli_text(coming, "next_site") : "";
     if (has_coming)
         fprintf(out,
-                "%s%s: %s, %s",
+                "%s%s%s%s: %s, %s",
                 i == 0 ? "  Next " : "Next       ",
                 cli_text(coming, "name"),
+                site[0] == '\0' ? "" : " in ",
+                site,
                 cli_text(coming, "next_local"),
                 cli_text(coming, "window"));
     if (i > 0) {
@@ -261,18 +264,27 @@ static void server_history(FILE *out, const json_t *list)
     }
 }
 
-static void server_one(FILE *out, const json_t *server)
+static void server_name(FILE *out, const json_t *server)
 {
     const char *site = cli_text(server, "site");
+    const char *zone = cli_text(server, "zone");
     const char *update = cli_text(server, "update");
     cli_print_line(out,
-                   "%s   %s   %s   Exchange %s %s   %s",
+                   "%s   %s%s%s%s   %s   Exchange %s %s   %s",
                    cli_text(server, "name"),
                    site[0] == '\0' ? "(no site)" : site,
+                   zone[0] == '\0' ? "" : " (",
+                   zone,
+                   zone[0] == '\0' ? "" : ")",
                    cli_text(server, "state"),
                    update[0] == '\0' ? "build not known" : update,
                    cli_text(server, "build"),
                    cli_text(server, "rollout"));
+}
+
+static void server_one(FILE *out, const json_t *server)
+{
+    server_name(out, server);
     fprintf(out,
             "  agent %s   key %s   approved by %s\n",
             cli_text(server, "agent_ver"),

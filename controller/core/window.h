@@ -26,21 +26,23 @@ enum {
     WINDOW_SELDOM_YEARS = 40,    /* what does not come in so long is taken never to come */
     WINDOW_LAST_YEAR = 2199,     /* nothing is looked for after it */
     WINDOW_NAME_BYTES = 96,
+    WINDOW_SITES = 128,     /* that have a time zone */
     WINDOW_USUAL_MIN = 240, /* length of a window whose end is not said */
 };
 
 struct window_rule {
     char text[WINDOW_TEXT_BYTES];   /* as typed */
     char recur[WINDOW_RECUR_BYTES]; /* the value of an RRULE, of days */
-    char zone[WINDOW_ZONE_BYTES];   /* as Europe/London; "UTC" when none was named */
-    int32_t start_min;              /* local time of day, 0..1439 */
-    int32_t length_min;             /* on the local clock, 1..1439 */
-    int32_t from_day;               /* 20261003: what intervals and counts begin at; 0 none */
+    char zone[WINDOW_ZONE_BYTES]; /* as Europe/London; "UTC" when none was named; "" each site's */
+    int32_t start_min;            /* local time of day, 0..1439 */
+    int32_t length_min;           /* on the local clock, 1..1439 */
+    int32_t from_day;             /* 20261003: what intervals and counts begin at; 0 none */
 };
-/* Forms:  [DAYS] [from 2026-10-03] [01:00[-05:00]] [ZONE]
+/* Forms:  [DAYS] [from 2026-10-03] [01:00[-05:00]] [ZONE | site]
  *   DAYS: daily, weekdays, weekends, Sat, Mon,Wed, Mon-Fri, patch Tuesday (the second of a month),
  *   Sat after patch Tuesday; or an RRULE of whole days: FREQ=MONTHLY;BYDAY=1SU.
- * No time of day: 01:00-05:00. No end: 4 hours. No zone: UTC. The reason names the column (from 1),
+ * No time of day: 01:00-05:00. No end: 4 hours. No zone: UTC. site: at this time in
+ * each site, by the site's own zone. The reason names the column (from 1),
  * what was found there and what is taken.
  * CAS_ERR_FORMAT, CAS_ERR_RANGE, CAS_ERR_MISSING, CAS_ERR_TOO_LONG, CAS_ERR_NOT_FOUND (the zone) */
 CAS_CHECK enum cas_err
@@ -73,6 +75,44 @@ CAS_CHECK enum cas_err window_next(const struct window_rule *rule,
                                    struct window_time *ret_time,
                                    size_t *ret_n,
                                    struct cas_why *why);
+
+/* ---- by the time of each site ---- */
+struct window_site {
+    char name[CAS_NAME_BYTES];
+    char zone[WINDOW_ZONE_BYTES];
+};
+struct window_opening {
+    struct window_time time;
+    size_t site; /* index; 0 of a rule that names its zone */
+};
+bool window_is_by_site(const struct window_rule *rule);
+/* The same rule by the clocks of one site. A rule that names its zone stays as it is. */
+struct window_rule window_at_site(const struct window_rule *rule, const char *zone);
+/* CAS_ERR_NOT_FOUND the system does not know it; names as Europe/London, UTC. */
+CAS_CHECK enum cas_err
+window_zone_check(struct cas_slice text, char ret_zone[WINDOW_ZONE_BYTES], struct cas_why *why);
+/* Local minus UTC, in seconds, at an instant. CAS_ERR_NOT_FOUND the zone. */
+CAS_CHECK enum cas_err
+window_offset(const char *zone, int64_t wall_ms, int32_t *ret_off_s, struct cas_why *why);
+/* How far openings are gone through: those after ms are to come, and at ms itself those of sites
+ * whose name comes after site, or is it. site NULL: none of those. */
+struct window_cursor {
+    int64_t ms;
+    const char *site;
+    bool has_site; /* the one of site itself is still to come */
+};
+/* The first most openings of all sites in order of time, at one instant in order of name. A rule
+ * that names its zone opens once, not in each site; then n may be 0. site[n], in order of name.
+ * Cost: window_next for each site. Errors as window_next; CAS_ERR_NOMEM. */
+CAS_CHECK enum cas_err window_openings(const struct window_rule *rule,
+                                       const struct window_site *site,
+                                       size_t n,
+                                       const struct window_cursor *after,
+                                       size_t most,
+                                       struct window_opening *ret_opening,
+                                       size_t *ret_n,
+                                       struct cas_why *why);
+
 /* "Sun 29 Mar 2026 03:00 +02:00"; off_s 0: "... 01:00 UTC". */
 void window_text_time(struct cas_text *text, int64_t wall_ms, int32_t off_s);
 

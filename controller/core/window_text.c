@@ -20,6 +20,7 @@ struct reading {
     struct cas_slice word[WORDS_MOST];
     size_t word_n;
     size_t at; /* word looked at */
+    bool is_by_site;
     struct window_rule rule;
 };
 
@@ -313,16 +314,23 @@ static enum cas_err take_clock(struct reading *reading, struct cas_why *why)
 static enum cas_err take_zone(struct reading *reading, struct cas_why *why)
 {
     struct cas_slice word = word_at(reading, 0);
+    reading->is_by_site = is_word(word, "site");
+    if (reading->is_by_site) {
+        reading->at++;
+        return CAS_OK;
+    }
     if (cas_slice_copy(word, reading->rule.zone, sizeof reading->rule.zone) != CAS_OK)
         return refuse(reading, word, CAS_ERR_TOO_LONG, "a time zone has at most 63 bytes", why);
     if (is_word(word, "utc"))
         (void)snprintf(reading->rule.zone, sizeof reading->rule.zone, "UTC");
     if (window_zone(reading->rule.zone) == NULL)
-        return refuse(reading,
-                      word,
-                      CAS_ERR_NOT_FOUND,
-                      "no time zone of this system (tzdata); they are written as Europe/London",
-                      why);
+        return refuse(
+            reading,
+            word,
+            CAS_ERR_NOT_FOUND,
+            "no time zone of this system (tzdata); they are written as Europe/London, or site "
+            "for each site's own",
+            why);
     reading->at++;
     return CAS_OK;
 }
@@ -382,6 +390,8 @@ enum cas_err window_parse(struct cas_slice text, struct window_rule *ret_rule, s
         return cas_fail(why, CAS_ERR_RANGE, "\"%s\": no day is ever meant", reading.rule.text);
     if (err != CAS_OK)
         return err;
+    if (reading.is_by_site)
+        reading.rule.zone[0] = '\0';
     *ret_rule = reading.rule;
     return CAS_OK;
 }

@@ -99,6 +99,19 @@ static const char *const migrations[STORE_SCHEMA] = {
     "CREATE TABLE freeze (id INTEGER PRIMARY KEY CHECK (id = 1), is_on INTEGER NOT NULL, reason "
     "TEXT NOT NULL,"
     " said_by TEXT NOT NULL, at_ms INTEGER NOT NULL) STRICT;",
+
+    /* Windows by the time of each site: what became of one is told for each of them. */
+    "CREATE TABLE site (name TEXT PRIMARY KEY, zone TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+    "ALTER TABLE schedule ADD COLUMN site TEXT NOT NULL DEFAULT '';"
+    "CREATE TABLE schedule_run_by_site (schedule_id INTEGER NOT NULL, start_ms INTEGER NOT NULL,"
+    " site TEXT NOT NULL, end_ms INTEGER NOT NULL, name TEXT NOT NULL, rollout_seq INTEGER NOT "
+    "NULL,"
+    " words TEXT NOT NULL, PRIMARY KEY (schedule_id, start_ms, site)) STRICT, WITHOUT ROWID;"
+    "INSERT INTO schedule_run_by_site (schedule_id, start_ms, site, end_ms, name, rollout_seq, "
+    "words)"
+    " SELECT schedule_id, start_ms, '', end_ms, name, rollout_seq, words FROM schedule_run;"
+    "DROP TABLE schedule_run;"
+    "ALTER TABLE schedule_run_by_site RENAME TO schedule_run;",
 };
 
 static enum cas_err

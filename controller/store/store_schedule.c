@@ -60,6 +60,7 @@ store_schedule_save(struct store *store, struct store_schedule *schedule, struct
     sql_i64(&sql, schedule->is_paused);
     sql_i64(&sql, schedule->start_ms);
     sql_i64(&sql, schedule->end_ms);
+    sql_text(&sql, schedule->site);
     return sql_run(&sql, why);
 }
 
@@ -100,6 +101,7 @@ static void schedule_read(struct sql *sql, struct store_schedule *schedule)
     schedule->is_paused = sql_get_i64(sql, 21) != 0;
     schedule->start_ms = sql_get_i64(sql, 22);
     schedule->end_ms = sql_get_i64(sql, 23);
+    sql_get_text(sql, 24, schedule->site, sizeof schedule->site);
 }
 
 enum cas_err store_schedule_find(struct store *store,
@@ -179,6 +181,7 @@ enum cas_err store_schedule_run_add(struct store *store,
     sql_text(&sql, run->name);
     sql_u64(&sql, run->seq);
     sql_text(&sql, run->words);
+    sql_text(&sql, run->site);
     return sql_run(&sql, why);
 }
 
@@ -203,6 +206,7 @@ enum cas_err store_schedule_runs_read(struct store *store,
         sql_get_text(&sql, 3, run->name, sizeof run->name);
         run->seq = sql_get_u64(&sql, 4);
         sql_get_text(&sql, 5, run->words, sizeof run->words);
+        sql_get_text(&sql, 6, run->site, sizeof run->site);
         err = sql_row(&sql, &has, why);
     }
     sql_end(&sql);

@@ -24,7 +24,8 @@ struct store_schedule {
     struct rollout_wish policy; /* without times; by: who made it */
     int64_t made_ms;
     bool is_paused;
-    int64_t start_ms, end_ms; /* its next window; 0: there is none any more */
+    int64_t start_ms, end_ms;  /* its next window; 0: there is none any more */
+    char site[CAS_NAME_BYTES]; /* where that one opens; "" everywhere */
 };
 /* A new one gets its id. CAS_ERR_EXISTS: the name. */
 CAS_CHECK enum cas_err
@@ -49,11 +50,12 @@ CAS_CHECK enum cas_err store_schedule_first(struct store *store,
 struct store_schedule_run { /* what became of one window */
     uint64_t schedule_id;
     char name[CAS_NAME_BYTES];
-    int64_t start_ms, end_ms; /* of the window */
-    uint64_t seq;             /* the rollout it made; 0: skipped */
+    char site[CAS_NAME_BYTES]; /* where it opened; "" everywhere */
+    int64_t start_ms, end_ms;  /* of the window */
+    uint64_t seq;              /* the rollout it made; 0: skipped */
     char words[SCHEDULE_WORDS_BYTES];
 };
-/* Kept 400 days. A second one for the same window replaces the first. */
+/* Kept 400 days. A second one for the same window and site replaces the first. */
 CAS_CHECK enum cas_err store_schedule_run_add(struct store *store,
                                               const struct store_schedule_run *run,
                                               struct cas_why *why);
@@ -64,6 +66,15 @@ CAS_CHECK enum cas_err store_schedule_runs_read(struct store *store,
                                                 struct store_schedule_run *ret_run,
                                                 size_t *ret_n,
                                                 struct cas_why *why);
+
+/* The time zones of sites, all in order of name, at most cap. A site never spoken of has none. */
+CAS_CHECK enum cas_err store_sites_read(struct store *store,
+                                        size_t cap,
+                                        struct window_site *ret_site,
+                                        size_t *ret_n,
+                                        struct cas_why *why);
+CAS_CHECK enum cas_err
+store_site_save(struct store *store, const struct window_site *site, struct cas_why *why);
 
 /* One calendar's dates, all of them anew; n 0: it is gone. */
 CAS_CHECK enum cas_err store_blackouts_replace(struct store *store,

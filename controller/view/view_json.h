@@ -44,6 +44,8 @@ json_t *view_rollout_json(const struct view_scene *scene,
                           const struct rollout *rollout,
                           bool *ret_attention);
 json_t *view_server_json(const struct view_scene *scene, const struct inventory_server *server);
+/* object["zone"]: a site's time zone, null when it has none. */
+void view_set_zone(const struct view_scene *scene, json_t *object, const char *site);
 /* The Schedule document, with so many of its next windows. *ret_json: caller's. */
 CAS_CHECK enum cas_err view_schedule_json(const struct view_scene *scene,
                                           const struct store_schedule *schedule,

@@ -74,6 +74,7 @@ static void set_time_text(json_t *object, const char *key, int64_t wall_ms, int3
 }
 
 static json_t *window_json(const struct window_rule *rule,
+                           const char *site,
                            const struct window_time *time,
                            const struct against *against)
 {
@@ -81,6 +82,8 @@ static json_t *window_json(const struct window_rule *rule,
     char note[VIEW_TEXT_BYTES] = "";
     struct cas_text text = CAS_TEXT(note);
     note_of(rule, time, against, &text);
+    view_set_text(item, "site", site);
+    view_set_text(item, "zone", rule->zone);
     view_set_time(item, "start_ms", time->start_ms);
     view_set_time(item, "end_ms", time->end_ms);
     set_time_text(item, "local", time->start_ms, time->start_off_s);
@@ -91,25 +94,40 @@ static json_t *window_json(const struct window_rule *rule,
     return item;
 }
 
+/* Where an opening is: the rule by its clocks, and its name; "" of a rule that names its zone. */
+static struct window_rule rule_at(const struct window_rule *rule,
+                                  const struct view_sites *sites,
+                                  const struct window_opening *opening,
+                                  const char **ret_site)
+{
+    bool is_by_site = window_is_by_site(rule);
+    *ret_site = is_by_site ? sites->site[opening->site].name : "";
+    return window_at_site(rule, is_by_site ? sites->site[opening->site].zone : "");
+}
+
 static enum cas_err set_windows(const struct view_scene *scene,
                                 json_t *object,
                                 const struct window_rule *rule,
-                                int64_t after_ms,
+                                const struct view_sites *sites,
+                                const struct window_cursor *after,
                                 size_t most,
                                 struct cas_why *why)
 {
-    struct window_time time[VIEW_WINDOWS];
+    struct window_opening opening[VIEW_WINDOWS];
     size_t n = 0;
     struct against against;
-    enum cas_err err =
-        window_next(rule, after_ms, most < VIEW_WINDOWS ? most : VIEW_WINDOWS, time, &n, why);
+    most = most < VIEW_WINDOWS ? most : VIEW_WINDOWS;
+    enum cas_err err = window_openings(rule, sites->site, sites->n, after, most, opening, &n, why);
     if (err == CAS_OK)
-        err = against_read(scene, after_ms, &against, why);
+        err = against_read(scene, after->ms, &against, why);
     if (err != CAS_OK)
         return err;
     json_t *items = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(items, window_json(rule, &time[i], &against));
+    for (size_t i = 0; i < n; i++) {
+        const char *site = "";
+        struct window_rule own = rule_at(rule, sites, &opening[i], &site);
+        json_array_append_new(items, window_json(&own, site, &opening[i].time, &against));
+    }
     json_object_set_new(object, "items", items);
     free(against.blackout);
     return CAS_OK;
@@ -120,6 +138,7 @@ static void set_rule(json_t *object, const struct window_rule *rule)
     view_set_text(object, "window", rule->text);
     view_set_text(object, "recur", rule->recur);
     view_set_text(object, "zone", rule->zone);
+    json_object_set_new(object, "by_site", json_boolean(window_is_by_site(rule)));
 }
 
 static void set_freeze(json_t *object, const struct store_freeze *freeze)
@@ -154,64 +173,143 @@ static void set_run(json_t *object, const struct store_schedule_run *run)
         view_rollout_id(run->seq, id);
     view_set_time(object, "start_ms", run->start_ms);
     view_set_time(object, "end_ms", run->end_ms);
+    view_set_text(object, "site", run->site);
     view_set_text(object, "rollout", id);
     view_set_text(object, "words", run->words);
 }
 
+/* A schedule, its rule, and the sites it opens in: those of its servers that have a zone. */
+struct known {
+    const struct store_schedule *schedule;
+    struct window_rule rule;
+    struct view_sites sites;
+    struct cas_why trouble; /* "": none */
+};
+
+static enum cas_err known_of(const struct view_scene *scene,
+                             const struct store_schedule *schedule,
+                             struct known *known,
+                             struct cas_why *why)
+{
+    size_t *at = NULL, n = 0;
+    *known = (struct known){.schedule = schedule};
+    enum cas_err err = window_parse(cas_slice_of(schedule->window), &known->rule, why);
+    if (err != CAS_OK || !window_is_by_site(&known->rule))
+        return err;
+    /* What it means may be gone by now: that is no trouble of this document. */
+    err = view_schedule_choose(scene, schedule, &at, &n, &known->trouble);
+    if (err != CAS_OK)
+        return err == CAS_ERR_NOMEM ? err : CAS_OK;
+    err = view_sites_of(scene, at, n, &known->sites, why);
+    if (err == CAS_OK && view_sites_check(scene, at, n, &known->trouble) == CAS_ERR_NOMEM)
+        err = CAS_ERR_NOMEM;
+    free(at);
+    return err;
+}
+
+/* From the window that is stored as its next one; that may open where none of its servers is. */
+static struct window_cursor cursor_of(const struct store_schedule *schedule)
+{
+    if (schedule->site[0] == '\0')
+        return (struct window_cursor){.ms = schedule->start_ms - 1};
+    return (
+        struct window_cursor){.ms = schedule->start_ms, .site = schedule->site, .has_site = true};
+}
+
+static enum cas_err
+next_of(const struct known *known, struct window_opening *ret, bool *ret_has, struct cas_why *why)
+{
+    const struct store_schedule *schedule = known->schedule;
+    struct window_cursor after = cursor_of(schedule);
+    size_t n = 0;
+    enum cas_err err = CAS_OK;
+    if (!schedule->is_paused && schedule->start_ms > 0)
+        err = window_openings(&known->rule,
+                              known->sites.site,
+                              known->sites.n,
+                              &after,
+                              1,
+                              ret,
+                              &n,
+                              why);
+    *ret_has = n > 0;
+    return err;
+}
+
+static enum cas_err set_next(json_t *object, const struct known *known, struct cas_why *why)
+{
+    struct window_opening next = {.site = 0};
+    bool has_next = false;
+    enum cas_err err = next_of(known, &next, &has_next, why);
+    if (err != CAS_OK)
+        return err;
+    const char *site = "";
+    if (has_next) {
+        (void)rule_at(&known->rule, &known->sites, &next, &site);
+        set_time_text(object, "next_local", next.time.start_ms, next.time.start_off_s);
+    }
+    view_set_time(object, "next_ms", next.time.start_ms);
+    view_set_time(object, "next_until_ms", next.time.end_ms);
+    view_set_text(object, "next_site", site);
+    return CAS_OK;
+}
+
+static void set_last(json_t *object, const struct store_schedule_run *last)
+{
+    char words[SCHEDULE_WORDS_BYTES + CAS_NAME_BYTES + 2] = "";
+    struct cas_text text = CAS_TEXT(words);
+    if (last != NULL && last->site[0] != '\0')
+        cas_text_add(&text, "%s: ", last->site);
+    if (last != NULL)
+        cas_text_add(&text, "%s", last->words);
+    view_set_text(object, "last", words);
+    view_set_time(object, "last_ms", last != NULL ? last->start_ms : 0);
+}
+
 static enum cas_err set_schedule(const struct view_scene *scene,
                                  json_t *object,
-                                 const struct store_schedule *schedule,
-                                 struct window_rule *ret_rule,
+                                 const struct known *known,
                                  struct cas_why *why)
 {
+    const struct store_schedule *schedule = known->schedule;
     struct store_schedule_run last;
     size_t n = 0;
-    enum cas_err err = window_parse(cas_slice_of(schedule->window), ret_rule, why);
-    if (err == CAS_OK)
-        err = store_schedule_runs_read(scene->store, schedule->id, 1, &last, &n, why);
+    enum cas_err err = store_schedule_runs_read(scene->store, schedule->id, 1, &last, &n, why);
     if (err != CAS_OK)
         return err;
     view_set_text(object, "name", schedule->name);
     view_set_text(object, "state", schedule->is_paused ? "paused" : "on");
-    set_rule(object, ret_rule);
+    set_rule(object, &known->rule);
     set_servers(object, schedule);
     view_set_text(object, "verb", verb_name(schedule->policy.verb));
     view_set_text(object, "by", schedule->policy.by);
     view_set_time(object, "made_ms", schedule->made_ms);
-    bool has_next = !schedule->is_paused && schedule->start_ms > 0;
-    view_set_time(object, "next_ms", has_next ? schedule->start_ms : 0);
-    view_set_time(object, "next_until_ms", has_next ? schedule->end_ms : 0);
-    struct window_time next;
-    size_t next_n = 0;
-    if (has_next)
-        err = window_next(ret_rule, schedule->start_ms - 1, 1, &next, &next_n, why);
-    if (err != CAS_OK)
-        return err;
-    if (next_n > 0)
-        set_time_text(object, "next_local", next.start_ms, next.start_off_s);
-    view_set_text(object, "last", n > 0 ? last.words : NULL);
-    view_set_time(object, "last_ms", n > 0 ? last.start_ms : 0);
-    return CAS_OK;
+    view_set_text(object, "trouble", known->trouble.text);
+    set_last(object, n > 0 ? &last : NULL);
+    return set_next(object, known, why);
 }
 
 enum cas_err
 view_schedule_list(const struct view_scene *scene, char **ret_document, struct cas_why *why)
 {
     struct store_schedule *schedule = calloc(SCHEDULE_MOST, sizeof *schedule);
+    struct known *known = calloc(1, sizeof *known);
     size_t n = 0;
     struct store_freeze freeze;
-    if (schedule == NULL)
-        return CAS_ERR_NOMEM;
-    enum cas_err err = store_schedules_read(scene->store, SCHEDULE_MOST, schedule, &n, why);
+    enum cas_err err = schedule == NULL || known == NULL ? CAS_ERR_NOMEM : CAS_OK;
+    if (err == CAS_OK)
+        err = store_schedules_read(scene->store, SCHEDULE_MOST, schedule, &n, why);
     if (err == CAS_OK)
         err = store_freeze_load(scene->store, &freeze, why);
     json_t *items = json_array();
     for (size_t i = 0; i < n && err == CAS_OK; i++) {
-        struct window_rule rule;
         json_t *item = json_object();
-        err = set_schedule(scene, item, &schedule[i], &rule, why);
+        err = known_of(scene, &schedule[i], known, why);
+        if (err == CAS_OK)
+            err = set_schedule(scene, item, known, why);
         json_array_append_new(items, item);
     }
+    free(known);
     free(schedule);
     if (err != CAS_OK) {
         json_decref(items);
@@ -258,11 +356,15 @@ static enum cas_err fill_schedule(const struct view_scene *scene,
 {
     struct store_schedule_run run[VIEW_RUNS];
     size_t run_n = 0;
-    struct window_rule rule;
+    struct known known;
+    struct window_cursor now = {.ms = scene->now.wall_ms};
     struct store_freeze freeze;
-    enum cas_err err = set_schedule(scene, document, schedule, &rule, why);
+    enum cas_err err = known_of(scene, schedule, &known, why);
     if (err == CAS_OK)
-        err = set_windows(scene, document, &rule, scene->now.wall_ms, windows_n, why);
+        err = set_schedule(scene, document, &known, why);
+    size_t shown_n = windows_n * (known.sites.n > 0 ? known.sites.n : 1);
+    if (err == CAS_OK)
+        err = set_windows(scene, document, &known.rule, &known.sites, &now, shown_n, why);
     if (err == CAS_OK)
         err = store_schedule_runs_read(scene->store, schedule->id, VIEW_RUNS, run, &run_n, why);
     if (err == CAS_OK)
@@ -324,17 +426,16 @@ enum cas_err view_schedule(const struct view_scene *scene,
 }
 
 enum cas_err view_schedule_preview(const struct view_scene *scene,
-                                   const char *name,
-                                   const struct window_rule *rule,
-                                   int64_t after_ms,
-                                   size_t most,
+                                   const struct view_preview *preview,
                                    char **ret_document,
                                    struct cas_why *why)
 {
     json_t *document = view_begin(scene, "SchedulePreview");
-    view_set_text(document, "name", name);
-    set_rule(document, rule);
-    enum cas_err err = set_windows(scene, document, rule, after_ms, most, why);
+    view_set_text(document, "name", preview->name);
+    set_rule(document, &preview->rule);
+    struct window_cursor after = {.ms = preview->after_ms};
+    enum cas_err err =
+        set_windows(scene, document, &preview->rule, &preview->sites, &after, preview->most, why);
     if (err != CAS_OK) {
         json_decref(document);
         return err;
@@ -343,25 +444,73 @@ enum cas_err view_schedule_preview(const struct view_scene *scene,
     return view_finish(document, ret_document);
 }
 
+/* Which one begins first? By its stored window, or the next one where it has servers. */
+static enum cas_err first_of(const struct view_scene *scene,
+                             const struct store_schedule *schedule,
+                             size_t n,
+                             struct known *known,
+                             size_t *ret_first,
+                             struct cas_why *why)
+{
+    int64_t first_ms = 0;
+    enum cas_err err = CAS_OK;
+    *ret_first = n;
+    for (size_t i = 0; i < n && err == CAS_OK; i++) {
+        struct window_opening next = {.time = {.start_ms = schedule[i].start_ms}};
+        bool has = !schedule[i].is_paused && schedule[i].start_ms > 0;
+        if (has && schedule[i].site[0] != '\0')
+            err = known_of(scene, &schedule[i], known, why);
+        if (err == CAS_OK && has && schedule[i].site[0] != '\0')
+            err = next_of(known, &next, &has, why);
+        if (err == CAS_OK && has && (*ret_first == n || next.time.start_ms < first_ms)) {
+            first_ms = next.time.start_ms;
+            *ret_first = i;
+        }
+    }
+    return err;
+}
+
+static enum cas_err coming_json(const struct view_scene *scene, json_t **ret, struct cas_why *why)
+{
+    struct store_schedule *schedule = calloc(SCHEDULE_MOST, sizeof *schedule);
+    struct known *known = calloc(1, sizeof *known);
+    size_t n = 0, first = 0;
+    json_t *coming = NULL;
+    enum cas_err err = schedule == NULL || known == NULL ? CAS_ERR_NOMEM : CAS_OK;
+    if (err == CAS_OK)
+        err = store_schedules_read(scene->store, SCHEDULE_MOST, schedule, &n, why);
+    if (err == CAS_OK)
+        err = first_of(scene, schedule, n, known, &first, why);
+    if (err == CAS_OK && first < n)
+        err = known_of(scene, &schedule[first], known, why);
+    if (err == CAS_OK && first < n)
+        coming = json_object();
+    if (coming != NULL)
+        err = set_schedule(scene, coming, known, why);
+    free(known);
+    free(schedule);
+    if (err != CAS_OK) {
+        json_decref(coming);
+        return err;
+    }
+    *ret = coming != NULL ? coming : json_null();
+    return CAS_OK;
+}
+
 enum cas_err view_set_coming(const struct view_scene *scene, json_t *object, struct cas_why *why)
 {
-    struct store_schedule first;
     struct store_freeze freeze = {.is_on = false};
-    bool has = false;
+    json_t *coming = json_null();
     enum cas_err err = CAS_OK;
     if (scene->store != NULL)
-        err = store_schedule_first(scene->store, &first, &has, why);
-    if (err == CAS_OK && scene->store != NULL)
         err = store_freeze_load(scene->store, &freeze, why);
+    if (err == CAS_OK && scene->store != NULL)
+        err = coming_json(scene, &coming, why);
     if (err != CAS_OK)
         return err;
     set_freeze(object, &freeze);
-    json_t *coming = has ? json_object() : json_null();
-    struct window_rule rule;
-    if (has)
-        err = set_schedule(scene, coming, &first, &rule, why);
     json_object_set_new(object, "schedule", coming);
-    return err;
+    return CAS_OK;
 }
 
 /* ---- the calendar ---- */
@@ -376,40 +525,63 @@ static struct window_event *event_new(struct events *events)
     return events->n < VIEW_CALENDAR ? &events->item[events->n++] : NULL;
 }
 
+static void planned_event(const struct known *known,
+                          const struct window_opening *opening,
+                          const struct against *against,
+                          struct window_event *event)
+{
+    const struct store_schedule *schedule = known->schedule;
+    const char *site = "";
+    struct window_rule own = rule_at(&known->rule, &known->sites, opening, &site);
+    struct cas_text note = CAS_TEXT(event->words);
+    note_of(&own, &opening->time, against, &note);
+    bool is_off = schedule->is_paused || strstr(event->words, "skipped") != NULL;
+    event->state = is_off ? WINDOW_EVENT_CANCELLED : WINDOW_EVENT_PLANNED;
+    event->start_ms = opening->time.start_ms;
+    event->end_ms = opening->time.end_ms;
+    (void)snprintf(event->uid,
+                   sizeof event->uid,
+                   "schedule-%llu-%d%s%s@casfleet",
+                   (unsigned long long)schedule->id,
+                   (int)opening->time.day,
+                   site[0] != '\0' ? "-" : "",
+                   site);
+    (void)snprintf(event->summary,
+                   sizeof event->summary,
+                   "%s%s%s: %s",
+                   schedule->name,
+                   site[0] != '\0' ? " " : "",
+                   site,
+                   verb_name(schedule->policy.verb));
+}
+
 static enum cas_err planned_events(const struct view_scene *scene,
                                    const struct store_schedule *schedule,
                                    const struct against *against,
                                    struct events *events,
                                    struct cas_why *why)
 {
-    struct window_time time[VIEW_CALENDAR_EACH];
-    struct window_rule rule;
+    struct window_opening opening[VIEW_CALENDAR_EACH];
+    struct known known;
+    struct window_cursor now = {.ms = scene->now.wall_ms};
     size_t n = 0;
-    enum cas_err err = window_parse(cas_slice_of(schedule->window), &rule, why);
+    enum cas_err err = known_of(scene, schedule, &known, why);
     if (err == CAS_OK)
-        err = window_next(&rule, scene->now.wall_ms, VIEW_CALENDAR_EACH, time, &n, why);
+        err = window_openings(&known.rule,
+                              known.sites.site,
+                              known.sites.n,
+                              &now,
+                              VIEW_CALENDAR_EACH,
+                              opening,
+                              &n,
+                              why);
     for (size_t i = 0; i < n && err == CAS_OK; i++) {
-        bool is_far = time[i].start_ms > scene->now.wall_ms + VIEW_AHEAD_DAYS * day_ms;
+        const struct window_time *time = &opening[i].time;
+        bool is_far = time->start_ms > scene->now.wall_ms + VIEW_AHEAD_DAYS * day_ms;
         struct window_event *event =
-            is_far || time[i].shift == WINDOW_LEAPT_OVER ? NULL : event_new(events);
-        if (event == NULL)
-            continue;
-        struct cas_text note = CAS_TEXT(event->words);
-        note_of(&rule, &time[i], against, &note);
-        bool is_off = schedule->is_paused || strstr(event->words, "skipped") != NULL;
-        event->state = is_off ? WINDOW_EVENT_CANCELLED : WINDOW_EVENT_PLANNED;
-        event->start_ms = time[i].start_ms;
-        event->end_ms = time[i].end_ms;
-        (void)snprintf(event->uid,
-                       sizeof event->uid,
-                       "schedule-%llu-%d@casfleet",
-                       (unsigned long long)schedule->id,
-                       (int)time[i].day);
-        (void)snprintf(event->summary,
-                       sizeof event->summary,
-                       "%s: %s",
-                       schedule->name,
-                       verb_name(schedule->policy.verb));
+            is_far || time->shift == WINDOW_LEAPT_OVER ? NULL : event_new(events);
+        if (event != NULL)
+            planned_event(&known, &opening[i], against, event);
     }
     return err;
 }
@@ -445,13 +617,21 @@ static enum cas_err done_events(const struct view_scene *scene,
             event->end_ms = event->start_ms;
         (void)snprintf(event->uid,
                        sizeof event->uid,
-                       "window-%llu-%lld@casfleet",
+                       "window-%llu-%lld%s%s@casfleet",
                        (unsigned long long)run[i].schedule_id,
-                       (long long)run[i].start_ms);
+                       (long long)run[i].start_ms,
+                       run[i].site[0] != '\0' ? "-" : "",
+                       run[i].site);
         const char *state = rollout != NULL  ? rollout_state_words(rollout->state)
                             : run[i].seq > 0 ? "started"
                                              : "skipped";
-        (void)snprintf(event->summary, sizeof event->summary, "%s: %s", run[i].name, state);
+        (void)snprintf(event->summary,
+                       sizeof event->summary,
+                       "%s%s%s: %s",
+                       run[i].name,
+                       run[i].site[0] != '\0' ? " " : "",
+                       run[i].site,
+                       state);
         (void)snprintf(event->words, sizeof event->words, "%s", run[i].words);
     }
     free(run);

@@ -15,24 +15,54 @@ enum {
     VIEW_AHEAD_DAYS = 400, /* blackout dates are looked at so far */
 };
 
-/* ScheduleList: items[{name, state, window, recur, zone, next_ms, next_local, verb, servers, by,
- * last, last_ms}], frozen{reason,by,at_ms} or null. */
+/* Sites that have a time zone, in order of name. */
+struct view_sites {
+    struct window_site site[WINDOW_SITES];
+    size_t n;
+};
+/* The servers a schedule means now. *ret_at: caller frees. As inventory_choose. */
+CAS_CHECK enum cas_err view_schedule_choose(const struct view_scene *scene,
+                                            const struct store_schedule *schedule,
+                                            size_t **ret_at,
+                                            size_t *ret_n,
+                                            struct cas_why *why);
+/* The sites of these servers, as far as they have a zone. */
+CAS_CHECK enum cas_err view_sites_of(const struct view_scene *scene,
+                                     const size_t *at,
+                                     size_t n,
+                                     struct view_sites *ret_sites,
+                                     struct cas_why *why);
+/* CAS_ERR_GUARD  a server has no site, or its site no zone: a window by site time never opens for
+ * it. The reason names it and the command. */
+CAS_CHECK enum cas_err
+view_sites_check(const struct view_scene *scene, const size_t *at, size_t n, struct cas_why *why);
+/* SiteList: items[{name, zone or null, local, offset_s, servers}], next[]. */
+CAS_CHECK enum cas_err
+view_site_list(const struct view_scene *scene, char **ret_document, struct cas_why *why);
+
+/* ScheduleList: items[{name, state, window, recur, zone, by_site, next_ms, next_local, next_site,
+ * verb, servers, by, last, last_ms}], frozen{reason,by,at_ms} or null. zone null, by_site true: by
+ * the time of each site. */
 CAS_CHECK enum cas_err
 view_schedule_list(const struct view_scene *scene, char **ret_document, struct cas_why *why);
-/* Schedule: the same of one, its policy, windows (as of a preview), runs[{start_ms, end_ms,
- * rollout, words}]. */
+/* Schedule: the same of one, its policy, windows (as of a preview), runs[{start_ms, end_ms, site,
+ * rollout, words}], trouble: why it does not open for some of its servers, or null. */
 CAS_CHECK enum cas_err view_schedule(const struct view_scene *scene,
                                      const struct store_schedule *schedule,
                                      const char *words,
                                      char **ret_document,
                                      struct cas_why *why);
-/* SchedulePreview: name, window, recur, zone, items[{start_ms, end_ms, local, utc, until, note}].
- * name "": of a window nobody has stored. */
+struct view_preview {
+    char name[CAS_NAME_BYTES]; /* ""; of a window nobody has stored */
+    struct window_rule rule;
+    struct view_sites sites; /* where it opens, by the time of each site */
+    int64_t after_ms;
+    uint32_t most;
+};
+/* SchedulePreview: name, window, recur, zone, by_site, items[{start_ms, end_ms, site, zone, local,
+ * utc, until, note}]. */
 CAS_CHECK enum cas_err view_schedule_preview(const struct view_scene *scene,
-                                             const char *name,
-                                             const struct window_rule *rule,
-                                             int64_t after_ms,
-                                             size_t most,
+                                             const struct view_preview *preview,
                                              char **ret_document,
                                              struct cas_why *why);
 /* Calendar: ics, the planned and done work of one schedule; NULL: of all, and of what

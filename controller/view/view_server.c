@@ -222,6 +222,7 @@ static json_t *server_whole(const struct view_scene *scene, const struct invento
     memcpy(key.byte, server->key, sizeof key.byte);
     char fingerprint[KEYS_FINGERPRINT_BYTES];
     keys_fingerprint(&key, fingerprint);
+    view_set_zone(scene, item, server->label[LABEL_SITE]);
     view_set_text(item, "fingerprint", fingerprint);
     view_set_time(item, "approved_ms", server->approved_ms);
     view_set_text(item, "approved_by", server->approved_by);

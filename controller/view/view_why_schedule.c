@@ -5,7 +5,8 @@
 #include "controller/view/view_why.h"
 
 enum {
-    OFF_SHOWN = 5 /* windows that are passed over, one by one */
+    OFF_SHOWN = 5, /* windows that are passed over, one by one */
+    START_BYTES = 240,
 };
 
 static const char *text_of(const json_t *object, const char *key)
@@ -21,14 +22,17 @@ static bool is_off(const json_t *window)
     return strstr(note, "skipped: ") != NULL || strstr(note, "does not take place") != NULL;
 }
 
-/* "Sat 28 Nov 2026 01:00 +01:00 (Sat 28 Nov 2026 00:00 UTC)" */
-static const char *start_of(const json_t *window, char ret_text[160])
+/* "Sat 28 Nov 2026 01:00 +01:00 (Sat 28 Nov 2026 00:00 UTC)", by site time "BER Sat ..." */
+static const char *start_of(const json_t *window, char ret_text[START_BYTES])
 {
+    const char *site = text_of(window, "site");
     const char *local = text_of(window, "local"), *utc = text_of(window, "utc");
     bool is_same = strcmp(local, utc) == 0;
     (void)snprintf(ret_text,
-                   160,
-                   "%s%s%s%s",
+                   START_BYTES,
+                   "%s%s%s%s%s%s",
+                   site,
+                   site[0] != '\0' ? " " : "",
                    local,
                    is_same ? "" : " (",
                    is_same ? "" : utc,
@@ -56,14 +60,18 @@ static void why_rule(const struct view_scene *scene,
                      const json_t *shown,
                      json_t *items)
 {
+    bool is_by_site = json_is_true(json_object_get(shown, "by_site"));
     view_add_line(items,
                   scene,
                   schedule->made_ms,
                   "rule: %s means %s on the clock of %s, by %s",
                   text_of(shown, "window"),
                   text_of(shown, "recur"),
-                  text_of(shown, "zone"),
+                  is_by_site ? "each site" : text_of(shown, "zone"),
                   schedule->policy.by);
+    const char *trouble = text_of(shown, "trouble");
+    if (trouble[0] != '\0')
+        view_add_line(items, scene, 0, "trouble: %s", trouble);
     view_add_line(items,
                   scene,
                   0,
@@ -123,7 +131,7 @@ static void why_next(const struct view_scene *scene,
 {
     size_t i = 0, off_n = 0;
     const json_t *window = NULL, *first = NULL;
-    char start[160];
+    char start[START_BYTES];
     json_array_foreach(windows, i, window)
     {
         if (!is_off(window)) {
@@ -196,6 +204,8 @@ static enum cas_err why_runs(const struct view_scene *scene,
         char words[480], id[24] = "";
         struct cas_text text = CAS_TEXT(words);
         cas_text_clear(&text);
+        if (run[i].site[0] != '\0')
+            cas_text_add(&text, "%s: ", run[i].site);
         if (run[i].seq > 0) {
             view_rollout_id(run[i].seq, id);
             cas_text_add(&text, "%s -> %s", run[i].words, id);

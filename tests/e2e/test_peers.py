@@ -80,9 +80,10 @@ def test_a_revoked_agent_is_out_within_a_second_and_after_a_restart(farm, inside
 ASKS = ["status", "server.list", "server.show", "server.label", "recycle.plan", "recycle.run", "recycle.list", "recycle.show",
         "recycle.pause", "recycle.resume", "recycle.retry", "recycle.end", "recycle.simulate", "patch.report", "why", "agent.list",
         "agent.approve", "agent.revoke", "schedule.add", "schedule.list", "schedule.show", "schedule.preview", "schedule.pause",
-        "schedule.resume", "schedule.remove", "schedule.export", "schedule.import-blackouts", "freeze.on", "freeze.off"]
+        "schedule.resume", "schedule.remove", "schedule.export", "schedule.import-blackouts", "freeze.on", "freeze.off",
+        "site.list", "site.zone"]
 VIEWER_MAY = {"status", "server.list", "server.show", "recycle.list", "recycle.show", "patch.report", "why", "agent.list",
-              "schedule.list", "schedule.show", "schedule.preview", "schedule.export"}
+              "schedule.list", "schedule.show", "schedule.preview", "schedule.export", "site.list"}
 ADMIN_ONLY = {"agent.approve", "agent.revoke"}
 
 

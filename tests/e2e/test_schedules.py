@@ -61,6 +61,44 @@ def test_what_cannot_be_is_refused_with_the_reason(site, code, words, arguments)
     assert done.returncode == code and words in done.stderr and done.stdout == "", done.stdout + done.stderr
 
 
+# Why: a window by site time is another instant in each site; one reads it before it happens, in both clocks.
+# How: refused until the site's clocks are known; then the two clock changes of March 2026, and a second site.
+def test_a_window_by_site_time_follows_each_sites_clocks(site):
+    add = ["schedule", "add", "by-site", "-l", "site=LON", "--window", "Sun 01:30-05:00 site"]
+    done = site.casfleet(*add)
+    assert done.returncode == 6 and "casfleet site zone LON Europe/London" in done.stderr, done.stderr
+    assert "LON   -" in site.casfleet("site", "list", expect=0).stdout
+    assert site.casfleet("site", "zone", "LON", "Europe/Lundon").returncode == 2
+    assert site.casfleet("site", "zone", "LON", "Europe/London", key="ops.viewer").returncode == 4
+    assert site.casfleet("site", "zone", "LON", "Europe/London", expect=0).stdout.startswith("LON goes by Europe/London, where")
+    assert "by the time of each site" not in site.casfleet("schedule", "list", expect=0).stdout
+    assert "(added)" in site.casfleet(*add, expect=0).stdout
+    site.casfleet("server", "label", "LON-CAS03", "--site", "NYC", expect=0)
+    site.casfleet("site", "zone", "NYC", "America/New_York", expect=0)
+    try:
+        done = site.casfleet("schedule", "preview", "--window", "Sun 02:30-05:00 site", "--from", "2026-03-07", "--most", "8",
+                             key="ops.viewer", expect=0)
+        lines = done.stdout.splitlines()
+        assert "by the time of each site" in lines[0] and lines[1].split()[:2] == ["SITE", "LOCAL"]
+        assert lines[2].split()[0] == "LON" and "Sun 08 Mar 2026 02:30 UTC" in lines[2]
+        assert lines[3].split()[0] == "NYC" and "Sun 08 Mar 2026 03:00 -04:00" in lines[3] and "07:00 UTC" in lines[3]
+        assert "the clocks leap over its start" in lines[3] and "leap" not in lines[2]
+        assert "Sun 29 Mar 2026 02:30 +01:00  Sun 29 Mar 2026 01:30 UTC" in done.stdout
+        only = site.casfleet("schedule", "preview", "--window", "daily 01:00 site", "-l", "site=NYC", "-o", "json", expect=0)
+        assert {item["site"] for item in json.loads(only.stdout)["items"]} == {"NYC"}
+        shown = site.casfleet("schedule", "show", "by-site", expect=0).stdout
+        assert "next     LON  Sun" in shown and "NYC" not in shown, shown
+        assert "Next by-site in LON: Sun" in site.casfleet("status").stdout
+        assert "LON-CAS01   LON (Europe/London)" in site.casfleet("server", "show", "LON-CAS01", expect=0).stdout
+        assert "on the clock of each site" in site.casfleet("why", "by-site").stdout
+        calendar = icalendar.Calendar.from_ical(site.casfleet("schedule", "export", "by-site", expect=0).stdout)
+        assert {str(event["SUMMARY"]) for event in calendar.walk("VEVENT")} == {"by-site LON: recycle"}
+        assert site.casfleet("schedule", "preview", "by-site", "-l", "site=LON").returncode == 2
+    finally:
+        site.casfleet("schedule", "remove", "by-site", expect=0)
+        site.casfleet("server", "label", "LON-CAS03", "--site", "LON", expect=0)
+
+
 # Why: the whole way: a window opens, a plan is made and runs, and the calendar shows it to other programs.
 # How: a window at the next minute that is 20 s away; holidays from a file with folded lines; then the freeze.
 def test_a_window_runs_its_plan_and_the_calendar_says_so(site, tmp_path):

@@ -24,6 +24,7 @@ static void check_window(struct cas_slice text)
     if (err != CAS_OK)
         return;
     CAS_ASSERT(rule.length_min >= 1 && rule.length_min < 24 * 60);
+    rule = window_at_site(&rule, "Europe/Berlin");
     CAS_ASSERT(window_next(&rule, NOW_MS, WINDOWS, time, &n, &why) == CAS_OK);
     CAS_ASSERT(n <= WINDOWS);
     for (size_t i = 0; i < n; i++) {

@@ -234,3 +234,18 @@ TEST(cli, a_halted_rollout_says_when_why_and_what_now)
         "          casfleet bb\n",
         text);
 }
+
+/* Why: a site and its zone are two words; with one, or three, something was forgotten.
+ * How: each number of them. */
+TEST(cli, a_site_and_its_zone_are_two_words)
+{
+    const struct cli_command *command =
+        parse(WORDS("site", "zone", "LON", "Europe/London"), CAS_OK, "");
+    EXPECT_INT_EQ(2, command->argument_n);
+    EXPECT_TRUE(cas_slice_is(command->argument[0].key, "id"));
+    EXPECT_TRUE(cas_slice_is(command->argument[1].key, "zone"));
+    EXPECT_TRUE(cas_slice_is(command->argument[1].value, "Europe/London"));
+    parse(WORDS("site", "zone", "LON"), CAS_ERR_MISSING, "SITE ZONE is missing");
+    parse(WORDS("site", "zone"), CAS_ERR_MISSING, "SITE ZONE is missing");
+    parse(WORDS("site", "zone", "LON", "UTC", "now"), CAS_ERR_TOO_MANY, "now: one too many");
+}

@@ -139,6 +139,98 @@ TEST(store, blackouts_and_freeze_are_the_last_ones_said)
     commit(store);
 }
 
+/* Why: where a window opens next, and by which clocks, must survive the controller; what became of
+ * it in one site must not stand in place of what became of it in another.
+ * How: two sites, one of them given another zone; a schedule whose next window opens in one; two
+ * sites' windows at one instant. */
+TEST(store, sites_their_zones_and_windows_are_kept_apart)
+{
+    const char *path = test_path("a.db");
+    struct store *store = open_at(path);
+    struct window_site site[3];
+    struct store_schedule schedule, read;
+    struct store_schedule_run run = {.schedule_id = 1, .name = "a", .start_ms = noon.wall_ms};
+    struct store_schedule_run runs[4];
+    struct cas_why why = {0};
+    size_t n = 0;
+    const struct window_site said[] = {{"NYC", "America/New_York"},
+                                       {"LON", "UTC"},
+                                       {"LON", "Europe/London"}};
+    for (size_t i = 0; i < CAS_COUNT(said); i++)
+        EXPECT_OK(store_site_save(store, &said[i], &why), &why);
+    schedule_make(&schedule, "alfa", 4000);
+    (void)snprintf(schedule.site, sizeof schedule.site, "LON");
+    EXPECT_OK(store_schedule_save(store, &schedule, &why), &why);
+    (void)snprintf(schedule.site, sizeof schedule.site, "NYC");
+    EXPECT_OK(store_schedule_save(store, &schedule, &why), &why);
+    (void)snprintf(run.site, sizeof run.site, "LON");
+    EXPECT_OK(store_schedule_run_add(store, &run, &why), &why);
+    (void)snprintf(run.site, sizeof run.site, "NYC");
+    EXPECT_OK(store_schedule_run_add(store, &run, &why), &why);
+    EXPECT_OK(store_schedule_run_add(store, &run, &why), &why);
+    commit(store);
+    store_free(store);
+
+    store = open_at(path);
+    EXPECT_OK(store_sites_read(store, 3, site, &n, &why), &why);
+    EXPECT_UINT_EQ(2, n);
+    EXPECT_TEXT_EQ("LON", site[0].name);
+    EXPECT_TEXT_EQ("Europe/London", site[0].zone);
+    EXPECT_TEXT_EQ("NYC", site[1].name);
+    EXPECT_OK(store_sites_read(store, 1, site, &n, &why), &why);
+    EXPECT_UINT_EQ(1, n);
+    EXPECT_OK(store_schedule_find(store, "alfa", &read, &why), &why);
+    EXPECT_TEXT_EQ("NYC", read.site);
+    EXPECT_OK(store_schedule_runs_read(store, 1, 4, runs, &n, &why), &why);
+    EXPECT_UINT_EQ(2, n);
+    EXPECT_TEXT_EQ("LON", runs[0].site);
+    EXPECT_TEXT_EQ("NYC", runs[1].site);
+    store_free(store);
+}
+
+/* Why: schedules and what became of their windows stay when sites get zones.
+ * How: the form of schema 3 is made by hand, with a schedule and one window of it. */
+TEST(store, a_database_from_before_sites_is_brought_up)
+{
+    const char *path = test_path("a.db");
+    struct cas_why why = {0};
+    struct store *store = open_at(path);
+    struct store_schedule schedule, read;
+    struct store_schedule_run run[2];
+    size_t n = 0;
+    schedule_make(&schedule, "alfa", 4000);
+    EXPECT_OK(store_schedule_save(store, &schedule, &why), &why);
+    commit(store);
+    store_free(store);
+    struct sqlite3 *db = NULL;
+    EXPECT_INT_EQ(SQLITE_OK, sqlite3_open(path, &db));
+    EXPECT_INT_EQ(
+        SQLITE_OK,
+        sqlite3_exec(
+            db,
+            "DROP TABLE site; DROP TABLE schedule_run; ALTER TABLE schedule DROP COLUMN site;"
+            "CREATE TABLE schedule_run (schedule_id INTEGER NOT NULL, start_ms INTEGER NOT "
+            "NULL, end_ms INTEGER NOT NULL, name TEXT NOT NULL, rollout_seq INTEGER NOT NULL,"
+            " words TEXT NOT NULL, PRIMARY KEY (schedule_id, start_ms)) STRICT, WITHOUT ROWID;"
+            "INSERT INTO schedule_run VALUES (1, 1800000000000, 1800000000001, 'alfa', 7, "
+            "'kept'); PRAGMA user_version = 3",
+            NULL,
+            NULL,
+            NULL));
+    EXPECT_INT_EQ(SQLITE_OK, sqlite3_close(db));
+
+    store = open_at(path);
+    EXPECT_OK(store_schedule_find(store, "alfa", &read, &why), &why);
+    EXPECT_TEXT_EQ("", read.site);
+    EXPECT_INT_EQ(4000, read.start_ms);
+    EXPECT_OK(store_schedule_runs_read(store, schedule.id, 2, run, &n, &why), &why);
+    EXPECT_UINT_EQ(1, n);
+    EXPECT_TEXT_EQ("kept", run[0].words);
+    EXPECT_TEXT_EQ("", run[0].site);
+    EXPECT_UINT_EQ(7, run[0].seq);
+    store_free(store);
+}
+
 /* Why: an update must take the database of the version before, with all that is in it.
  * How: the form of schema 2 is made by taking away what came after; an audit row stands for the
  * rest. */
@@ -156,7 +248,7 @@ TEST(store, a_database_from_before_schedules_is_brought_up)
     EXPECT_INT_EQ(SQLITE_OK,
                   sqlite3_exec(db,
                                "DROP TABLE schedule; DROP TABLE schedule_run; DROP TABLE blackout; "
-                               "DROP TABLE freeze; PRAGMA user_version = 2",
+                               "DROP TABLE freeze; DROP TABLE site; PRAGMA user_version = 2",
                                NULL,
                                NULL,
                                NULL));

@@ -101,6 +101,86 @@ TEST(window, clock_changes_move_a_start_to_the_first_valid_instant)
     EXPECT_INT_EQ(WINDOW_LEAPT_OVER, shift);
 }
 
+static const struct window_site sites[] = {{"BER", "Europe/Berlin"},
+                                           {"LON", "Europe/London"},
+                                           {"NYC", "America/New_York"},
+                                           {"PAR", "Europe/Paris"}};
+
+/* "BER 23:30 PAR 23:30 LON 00:30 ": the first openings after an instant, in UTC. */
+static const char *
+openings(const char *rule_text, const char *after, const char *site, bool has_site, size_t most)
+{
+    static char shown[256];
+    struct window_rule rule = rule_of(rule_text);
+    struct window_opening opening[16];
+    struct window_cursor cursor = {.ms = utc(after), .site = site, .has_site = has_site};
+    struct cas_why why = {.text = ""};
+    size_t n = 0;
+    EXPECT_OK(window_openings(&rule, sites, CAS_COUNT(sites), &cursor, most, opening, &n, &why),
+              &why);
+    EXPECT_INT_EQ(most, n);
+    struct cas_text text = CAS_TEXT(shown);
+    cas_text_clear(&text);
+    for (size_t i = 0; i < n; i++) {
+        char time[40];
+        struct cas_text time_text = CAS_TEXT(time);
+        cas_text_clear(&time_text);
+        cas_text_utc(&time_text, opening[i].time.start_ms);
+        const char *name = window_is_by_site(&rule) ? sites[opening[i].site].name : "-";
+        cas_text_add(&text, "%s %.11s ", name, time + 5);
+    }
+    return shown;
+}
+
+/* Why: one rule opens at another instant in each site, and each site's clocks change in a night of
+ * its own; what opens at one instant must neither be lost nor come twice.
+ * How: four sites, two of them by the same clocks, over the spring of 2026; the cursor on each side
+ * of two openings at one instant. */
+TEST(window, each_site_opens_by_its_own_clocks)
+{
+    static const char rule[] = "Sun 02:30-05:00 site";
+    EXPECT_TEXT_EQ("BER 03-15T01:30 PAR 03-15T01:30 LON 03-15T02:30 NYC 03-15T06:30 ",
+                   openings(rule, "2026-03-14T00:00Z", NULL, false, 4));
+    EXPECT_TEXT_EQ("NYC 03-08T07:00 BER 03-15T01:30 ",
+                   openings(rule, "2026-03-08T03:00Z", NULL, false, 2));
+    EXPECT_TEXT_EQ("BER 03-29T01:00 PAR 03-29T01:00 LON 03-29T01:30 NYC 03-29T06:30 ",
+                   openings(rule, "2026-03-28T00:00Z", NULL, false, 4));
+    EXPECT_TEXT_EQ("LON 03-15T02:30 ", openings(rule, "2026-03-15T01:30Z", NULL, false, 1));
+    EXPECT_TEXT_EQ("PAR 03-15T01:30 ", openings(rule, "2026-03-15T01:30Z", "BER", false, 1));
+    EXPECT_TEXT_EQ("BER 03-15T01:30 ", openings(rule, "2026-03-15T01:30Z", "BER", true, 1));
+    EXPECT_TEXT_EQ("LON 03-15T02:30 ", openings(rule, "2026-03-15T01:30Z", "PAR", false, 1));
+    EXPECT_TEXT_EQ("- 03-15T02:30 - 03-22T02:30 ",
+                   openings("Sun 02:30-05:00 UTC", "2026-03-14T00:00Z", NULL, false, 2));
+}
+
+/* Why: a rule by site time has no zone of its own, so that nothing takes it for one in UTC.
+ * How: it opens nowhere by itself, and as any other by the clocks of a site. */
+TEST(window, rule_by_site_time_has_no_clocks_of_its_own)
+{
+    struct window_rule rule = rule_of("daily 01:00-05:00 Site");
+    struct window_time time;
+    struct cas_why why = {.text = ""};
+    char zone[WINDOW_ZONE_BYTES];
+    size_t n = 0;
+    int32_t off_s = 0;
+    EXPECT_TRUE(window_is_by_site(&rule));
+    EXPECT_INT_EQ(CAS_ERR_NOT_FOUND, window_next(&rule, 0, 1, &time, &n, &why));
+    struct window_rule own = window_at_site(&rule, "Asia/Kolkata");
+    EXPECT_FALSE(window_is_by_site(&own));
+    EXPECT_OK(window_next(&own, utc("2026-01-01T00:00Z"), 1, &time, &n, &why), &why);
+    EXPECT_TRUE(time.start_ms == utc("2026-01-01T19:30Z"));
+    struct window_rule fixed = rule_of("daily 01:00-05:00 UTC");
+    own = window_at_site(&fixed, "Asia/Kolkata");
+    EXPECT_TEXT_EQ("UTC", own.zone);
+    EXPECT_OK(window_zone_check(cas_slice_of("Europe/London"), zone, &why), &why);
+    EXPECT_TEXT_EQ("Europe/London", zone);
+    EXPECT_INT_EQ(CAS_ERR_NOT_FOUND, window_zone_check(cas_slice_of("Lundon"), zone, &why));
+    EXPECT_TEXT_HAS("\"Lundon\": no time zone", why.text);
+    EXPECT_INT_EQ(CAS_ERR_NOT_FOUND, window_zone_check(cas_slice_of(""), zone, &why));
+    EXPECT_OK(window_offset("Europe/London", utc("2026-07-01T00:00Z"), &off_s, &why), &why);
+    EXPECT_INT_EQ(3600, off_s);
+}
+
 /* Why: a mistake in a window is found when it is typed, at the place where it stands.
  * How: one mistake each. */
 TEST(window, mistakes_name_the_column_the_value_and_what_is_taken)
@@ -118,6 +198,7 @@ TEST(window, mistakes_name_the_column_the_value_and_what_is_taken)
         {"Sat 01:00 Europe/Lundon",
          CAS_ERR_NOT_FOUND,
          "column 11, \"Europe/Lundon\": no time zone"},
+        {"Sat 01:00 site now", CAS_ERR_FORMAT, "column 16, \"now\": one too many"},
         {"Sat 01:00 UTC now", CAS_ERR_FORMAT, "column 15, \"now\": one too many"},
         {"Sat after tea", CAS_ERR_FORMAT, "column 11, \"tea\": after patch Tuesday"},
         {"Sat,Sun after patch Tuesday", CAS_ERR_FORMAT, "column 1, \"Sat,Sun\": one day after"},

@@ -249,6 +249,8 @@ TEST(ask, roles_rise_and_what_is_not_listed_is_denied)
         {ASK_schedule_import, ASK_OPERATOR},
         {ASK_freeze_on, ASK_OPERATOR},
         {ASK_freeze_off, ASK_OPERATOR},
+        {ASK_site_list, ASK_VIEWER},
+        {ASK_site_zone, ASK_OPERATOR},
     };
     EXPECT_INT_EQ(ASK_END - 1, CAS_COUNT(rows));
     for (size_t at = 0; at < CAS_COUNT(rows); at++)
