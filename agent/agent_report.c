@@ -215,12 +215,14 @@ void agent_report(struct agent *agent)
     agent_send_message(agent, &message);
 }
 
-/* The instant a report may go; INT64_MAX when nothing waits or nobody listens. */
+/* The instant a report may go; INT64_MAX when nothing waits or nobody listens. One that could not
+ * be read again waits as well: its ACK has been due for long. */
 int64_t agent_report_at_ms(const struct agent *agent)
 {
     if (!agent->is_welcome)
         return INT64_MAX;
+    int64_t resend_ms = agent->report_sent_ms + REPORT_WAIT_MS;
     if (agent->is_in_flight)
-        return agent->report_sent_ms + REPORT_WAIT_MS;
+        return resend_ms > agent->report_not_before_ms ? resend_ms : agent->report_not_before_ms;
     return agent->is_report_due ? agent->report_not_before_ms : INT64_MAX;
 }

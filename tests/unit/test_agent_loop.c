@@ -534,6 +534,26 @@ TEST(agent_loop, ack_beyond_the_outbox_gives_it_a_new_id)
     bench_done(&b);
 }
 
+/* Why: a server whose disk fails must not be asked without a pause. How: it fails with a report in
+ * flight, for a minute and a half; run_ms counts the calls. */
+TEST(agent_loop, report_that_cannot_be_read_is_tried_again_after_a_wait)
+{
+    struct test_dice dice = {.state = 3};
+    struct bench b;
+    power_disk_on(&dice);
+    bench_init(&b);
+    b.sample_ms = 1000;
+    bench_crash(&b);
+    connect(&b);
+    run_ms(&b, 6000, true);
+    EXPECT_UINT_EQ(1, b.sent_n[MESSAGE_report]);
+    power_disk_break(true);
+    run_ms(&b, 90000, true);
+    EXPECT_UINT_EQ(1, b.sent_n[MESSAGE_report]);
+    bench_done(&b);
+    power_disk_off();
+}
+
 /* Why: L3; a night without the controller must be told within a minute, but not faster than the
  * controller takes. How: an hour alone, then each report acknowledged at once. */
 TEST(agent_loop, backlog_flows_as_fast_as_it_is_acknowledged)
@@ -640,8 +660,7 @@ static size_t samples_safe(const char *path, const char *image)
 TEST(agent_loop, at_the_usual_pace_a_loss_of_power_takes_no_sample)
 {
     struct test_dice dice = {.state = 1};
-    const char *path = test_path("outbox.db");
-    const char *image = test_path("image.db");
+    const char *path = test_path("outbox.db"), *image = test_path("image.db");
     struct bench b;
     power_disk_on(&dice);
     bench_init(&b);
@@ -659,14 +678,12 @@ TEST(agent_loop, at_the_usual_pace_a_loss_of_power_takes_no_sample)
 TEST(agent_loop, each_second_a_loss_of_power_takes_samples_of_some_seconds_at_most)
 {
     struct test_dice dice = {.state = 2};
-    const char *path = test_path("outbox.db");
-    const char *image = test_path("image.db");
+    const char *path = test_path("outbox.db"), *image = test_path("image.db");
     struct bench b;
     power_disk_on(&dice);
     bench_init(&b);
-    agent_free(b.agent);
     b.sample_ms = 1000;
-    bench_open(&b);
+    bench_crash(&b);
     run_ms(&b, 1000, false);
     uint64_t syncs = power_disk_syncs();
     run_ms(&b, 60000, false);
