@@ -55,13 +55,29 @@ int64_t sim_slot(int64_t at_ms)
     return floor_div(at_ms, SIM_SLOT_MS);
 }
 
+/* The next number of a build and the mark behind it. Asked for at every reading: no sscanf. */
+static bool part_take(const char **at, char end, unsigned *ret_part)
+{
+    unsigned part = 0;
+    const char *digit = *at;
+    for (; *digit >= '0' && *digit <= '9' && digit - *at < 6; digit++)
+        part = 10 * part + (unsigned)(*digit - '0');
+    if (digit == *at || *digit != end)
+        return false;
+    *at = digit + (end == '\0' ? 0 : 1);
+    *ret_part = part;
+    return true;
+}
+
 double sim_leak_per_day(const struct host_sim_settings *settings)
 {
     unsigned major = 0;
     unsigned minor = 0;
     unsigned build = 0;
     unsigned revision = 0;
-    if (sscanf(settings->build, "%4u.%4u.%6u.%6u", &major, &minor, &build, &revision) != 4)
+    const char *at = settings->build;
+    if (!part_take(&at, '.', &major) || !part_take(&at, '.', &minor) ||
+        !part_take(&at, '.', &build) || !part_take(&at, '\0', &revision))
         return settings->leak_per_day;
     bool is_cu11 = minor == 1 && (build > 1591 || (build == 1591 && revision >= 10));
     bool is_fixed = major > 15 || (major == 15 && (minor >= 2 || is_cu11));
