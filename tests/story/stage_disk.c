@@ -9,17 +9,26 @@ enum {
     FILES = 1024,
     PATH_BYTES = 640,
     PIECE = 512, /* what a disk writes whole or not at all */
-    GROW = 64 * 1024
+    PAGE = 4096, /* what is kept once while the disk has what the program reads back */
+    GROW = 64,   /* pages */
+    BLOB_BYTES = 256 * 1024
+};
+
+struct page {
+    union {
+        uint8_t byte[PAGE];
+        struct page *next; /* in store */
+    } as;
 };
 
 struct content {
     char path[PATH_BYTES]; /* "" free */
     uint64_t story;
-    size_t disk_size; /* of the path's part that names the disk */
-    uint8_t *now;     /* what the program reads back */
-    uint8_t *safe;    /* what the disk has */
-    size_t now_n, safe_n, cap;
-    size_t from, to; /* written since the last sync */
+    size_t disk_size;          /* of the path's part that names the disk */
+    struct page **now;         /* what the program reads back; NULL zeroes */
+    struct page **safe;        /* what the disk has; the same one where nothing was written since */
+    size_t now_n, safe_n, cap; /* bytes, bytes, pages */
+    size_t from, to;           /* written since the last sync */
     bool is_full;
 };
 struct disk_file {
@@ -34,6 +43,8 @@ static struct {
     bool is_on;
     uint64_t story;
     uint64_t dice;
+    struct page *spare;
+    uint8_t blob[BLOB_BYTES];
 } disk;
 
 static uint64_t chance(void)
@@ -94,9 +105,93 @@ static struct content *content_make(const char *path)
     return content;
 }
 
+/* ---- pages ---- */
+
+static struct page *page_take(void)
+{
+    struct page *page = disk.spare;
+    if (page == NULL)
+        page = malloc(sizeof *page);
+    else
+        disk.spare = page->as.next;
+    CAS_ASSERT(page != NULL);
+    return page;
+}
+
+static void page_drop(struct page *page)
+{
+    if (page == NULL)
+        return;
+    page->as.next = disk.spare;
+    disk.spare = page;
+}
+
+/* What the disk has stays as it is: the page to be written is another one from now on. */
+static uint8_t *page_open(struct content *content, size_t at, bool is_whole)
+{
+    struct page *old = content->now[at];
+    if (old != NULL && old != content->safe[at])
+        return old->as.byte;
+    struct page *page = page_take();
+    content->now[at] = page;
+    if (old != NULL && !is_whole)
+        memcpy(page->as.byte, old->as.byte, PAGE);
+    else if (!is_whole)
+        memset(page->as.byte, 0, PAGE);
+    return page->as.byte;
+}
+
+static void bytes_put(struct content *content, size_t from, const uint8_t *bytes, size_t size)
+{
+    while (size > 0) {
+        size_t in = from % PAGE, n = PAGE - in < size ? PAGE - in : size;
+        memcpy(page_open(content, from / PAGE, n == PAGE) + in, bytes, n);
+        from += n;
+        bytes += n;
+        size -= n;
+    }
+}
+
+static void bytes_get(struct page *const *page, size_t from, uint8_t *ret_bytes, size_t size)
+{
+    while (size > 0) {
+        size_t in = from % PAGE, n = PAGE - in < size ? PAGE - in : size;
+        if (page[from / PAGE] == NULL)
+            memset(ret_bytes, 0, n);
+        else
+            memcpy(ret_bytes, page[from / PAGE]->as.byte + in, n);
+        from += n;
+        ret_bytes += n;
+        size -= n;
+    }
+}
+
+static void zero_put(struct content *content, size_t from, size_t to)
+{
+    while (from < to) {
+        size_t in = from % PAGE, n = PAGE - in < to - from ? PAGE - in : to - from;
+        if (content->now[from / PAGE] != NULL)
+            memset(page_open(content, from / PAGE, false) + in, 0, n);
+        from += n;
+    }
+}
+
+static void page_settle(struct content *content, size_t at)
+{
+    if (content->safe[at] == content->now[at])
+        return;
+    page_drop(content->safe[at]);
+    content->safe[at] = content->now[at];
+}
+
 static void content_free(size_t at)
 {
     struct content *content = disk.file[at];
+    for (size_t i = 0; i < content->cap; i++) {
+        if (content->safe[i] != content->now[i])
+            page_drop(content->safe[i]);
+        page_drop(content->now[i]);
+    }
     free(content->now);
     free(content->safe);
     free(content);
@@ -105,12 +200,15 @@ static void content_free(size_t at)
 
 static void room_make(struct content *content, size_t size)
 {
-    if (size <= content->cap)
+    size_t need = (size + PAGE - 1) / PAGE, old = content->cap;
+    if (need <= old)
         return;
-    size_t cap = 2 * content->cap > size ? 2 * content->cap : (size + GROW - 1) / GROW * GROW;
-    content->now = realloc(content->now, cap);
-    content->safe = realloc(content->safe, cap);
+    size_t cap = 2 * old > need ? 2 * old : (need + GROW - 1) / GROW * GROW;
+    content->now = realloc(content->now, cap * sizeof(*content->now));
+    content->safe = realloc(content->safe, cap * sizeof(*content->safe));
     CAS_ASSERT(content->now != NULL && content->safe != NULL);
+    for (size_t i = old; i < cap; i++)
+        content->now[i] = content->safe[i] = NULL;
     content->cap = cap;
 }
 
@@ -146,7 +244,7 @@ static int disk_read(struct sqlite3_file *file, void *bytes, int size, sqlite3_i
     if (have > n)
         have = n;
     if (have > 0)
-        memcpy(bytes, content->now + from, have);
+        bytes_get(content->now, from, bytes, have);
     memset((uint8_t *)bytes + have, 0, n - have);
     return have == n ? SQLITE_OK : SQLITE_IOERR_SHORT_READ;
 }
@@ -159,8 +257,8 @@ static int disk_write(struct sqlite3_file *file, const void *bytes, int size, sq
         return SQLITE_FULL;
     room_make(content, end);
     if (from > content->now_n)
-        memset(content->now + content->now_n, 0, from - content->now_n);
-    memcpy(content->now + from, bytes, (size_t)size);
+        zero_put(content, content->now_n, from);
+    bytes_put(content, from, bytes, (size_t)size);
     written(content, from < content->now_n ? from : content->now_n, end);
     if (end > content->now_n)
         content->now_n = end;
@@ -181,9 +279,8 @@ static int disk_sync(struct sqlite3_file *file, int flags)
 {
     struct content *content = of(file);
     (void)flags;
-    size_t to = content->to < content->now_n ? content->to : content->now_n;
-    if (to > content->from)
-        memcpy(content->safe + content->from, content->now + content->from, to - content->from);
+    for (size_t at = content->from / PAGE; at * PAGE < content->to; at++)
+        page_settle(content, at);
     content->from = content->to = 0;
     content->safe_n = content->now_n;
     return SQLITE_OK;
@@ -323,11 +420,9 @@ static void random_blob(struct sqlite3_context *context, int n, struct sqlite3_v
 {
     (void)n;
     int size = sqlite3_value_int(value[0]);
-    uint8_t *bytes = sqlite3_malloc(size > 0 ? size : 1);
-    CAS_ASSERT(bytes != NULL && size > 0);
-    memset(bytes, 0xa5, (size_t)size);
-    chance_fill(bytes, (size_t)size < 16 ? (size_t)size : 16);
-    sqlite3_result_blob(context, bytes, size, sqlite3_free);
+    CAS_ASSERT(size > 0 && size <= BLOB_BYTES);
+    chance_fill(disk.blob, (size_t)size < 16 ? (size_t)size : 16);
+    sqlite3_result_blob(context, disk.blob, size, SQLITE_STATIC); /* read before the next */
 }
 
 static int on_connection(struct sqlite3 *db, char **ret_error, const void *routines)
@@ -344,6 +439,7 @@ void stage_disk_on(void)
     if (disk.is_on)
         return;
     disk.is_on = true;
+    memset(disk.blob, 0xa5, sizeof disk.blob);
     disk.vfs = (struct sqlite3_vfs){.iVersion = 1,
                                     .szOsFile = (int)sizeof(struct disk_file),
                                     .mxPathname = PATH_BYTES,
@@ -355,6 +451,10 @@ void stage_disk_on(void)
                                     .xRandomness = vfs_random,
                                     .xSleep = vfs_sleep,
                                     .xCurrentTime = vfs_time};
+    /* One thread, and nobody who asks what is in use: the agents' bound on SQLite's memory is for a
+     * program of its own, and would here make all of them share it. */
+    CAS_ASSERT(sqlite3_config(SQLITE_CONFIG_SINGLETHREAD) == SQLITE_OK);
+    CAS_ASSERT(sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) == SQLITE_OK);
     CAS_ASSERT(sqlite3_initialize() == SQLITE_OK);
     CAS_ASSERT(sqlite3_vfs_register(&disk.vfs, 1) == SQLITE_OK);
     CAS_ASSERT(sqlite3_auto_extension((void (*)(void))on_connection) == SQLITE_OK);
@@ -382,24 +482,27 @@ void stage_disk_fill(const char *name, bool is_full)
 /* Piece by piece the old or the new; where the disk had nothing yet, zeroes. */
 static size_t content_cut(struct content *content)
 {
+    static const uint8_t zeroes[PIECE];
     size_t lost = 0;
     size_t end_n = chance() % 2 == 0 ? content->safe_n : content->now_n;
     size_t both_n = content->safe_n > content->now_n ? content->safe_n : content->now_n;
-    if (both_n > content->safe_n)
-        memset(content->safe + content->safe_n, 0, both_n - content->safe_n);
     if (both_n > content->now_n)
-        memset(content->now + content->now_n, 0, both_n - content->now_n);
+        zero_put(content, content->now_n, both_n);
     for (size_t at = content->from / PIECE * PIECE; at < content->to && at < both_n; at += PIECE) {
+        uint8_t old[PIECE];
         size_t size = both_n - at < PIECE ? both_n - at : PIECE;
-        if (chance() % 2 == 0) {
-            memcpy(content->now + at, content->safe + at, size);
-            lost++;
-        }
+        size_t had = at >= content->safe_n ? 0 : content->safe_n - at;
+        had = had < size ? had : size;
+        if (chance() % 2 != 0)
+            continue;
+        bytes_get(content->safe, at, old, had);
+        memcpy(old + had, zeroes, size - had);
+        bytes_put(content, at, old, size);
+        lost++;
     }
-    content->now_n = end_n;
-    if (end_n > 0)
-        memcpy(content->safe, content->now, end_n);
-    content->safe_n = end_n;
+    for (size_t at = content->from / PAGE; at * PAGE < content->to; at++)
+        page_settle(content, at);
+    content->now_n = content->safe_n = end_n;
     content->from = content->to = 0;
     return lost;
 }
