@@ -5,6 +5,8 @@
 
 #include "proto/base/cas.h"
 
+/* Sets the heap up for many short lives; once, before the first farm stands. */
+void fork_heap(void);
 /* Fills ret_result[size] in the child. */
 typedef void fork_body(void *context, void *ret_result);
 struct fork_child {

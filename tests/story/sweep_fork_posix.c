@@ -5,9 +5,15 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 enum {
-    CHILD_S = 300
+    CHILD_S = 300,
+    HEAP_LARGE_BYTES = 256 * 1024,
+    HEAP_KEPT_BYTES = 256 * 1024 * 1024,
+    HEAP_GROW_BYTES = 1024 * 1024
 };
 
 static void write_all(int to, const uint8_t *bytes, size_t size)
@@ -19,6 +25,17 @@ static void write_all(int to, const uint8_t *bytes, size_t size)
         bytes += n;
         size -= (size_t)n;
     }
+}
+
+/* What is large comes fresh and is cleared where it is touched only; what is small stays where it
+ * was: a page touched for the first time costs more than what is done with it. */
+void fork_heap(void)
+{
+#ifdef __GLIBC__
+    (void)mallopt(M_MMAP_THRESHOLD, HEAP_LARGE_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
+    (void)mallopt(M_TOP_PAD, HEAP_GROW_BYTES);
+#endif
 }
 
 struct fork_child fork_begin(fork_body *body, void *context, size_t size)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/log.h"
 #include "tests/story/stage_mark.h"
 #include "tests/story/sweep_fork.h"
 #include "tests/story/sweep_script.h"
@@ -285,6 +286,9 @@ int main(int argc, char **argv)
         (void)fputs(usage, stderr);
         return 2;
     }
+    fork_heap();
+    if (getenv("STORY_LOG") == NULL)
+        log_set_level(LOG_ERROR); /* nobody reads the rest, and writing it costs */
     test_folder_make(sweep.folder, sizeof sweep.folder);
     bool is_good = sweep.wanted.seed >= 0 ? one(&sweep) : many(&sweep);
     for (size_t i = 0; i < SCRIPT_FARMS; i++)
