@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/store/store_schedule.h"
 #include "proto/trust/sign.h"
 
 static const int64_t keep_ms_usual = INT64_C(14) * 24 * 3600 * 1000;
@@ -154,6 +155,19 @@ enum channel_admission controller_handshake(struct controller *c,
     return c->is_fenced ? CHANNEL_WAIT : hub_handshake(c->hub, key, address, now);
 }
 
+/* Read at each turn: an operator may have said it a moment ago. False: it cannot be read. */
+static bool freeze_read(struct controller *c, struct cas_now now)
+{
+    struct store_freeze freeze;
+    struct cas_why why = {0};
+    enum cas_err err = store_freeze_load(c->store, &freeze, &why);
+    if (err != CAS_OK)
+        loop_stuck(c, err, now, &why);
+    else
+        rollout_book_freeze(c->book, freeze.is_on);
+    return err == CAS_OK;
+}
+
 static void core_tick(struct controller *c, struct cas_now now)
 {
     if (now.mono_ms - c->core_ms < LOOP_CORE_MS || !loop_is_taking(c, now.mono_ms))
@@ -168,6 +182,8 @@ static void core_tick(struct controller *c, struct cas_now now)
     }
     loop_schedules(c, now);
     if (!loop_is_taking(c, now.mono_ms) || c->is_book_stale)
+        return;
+    if (!freeze_read(c, now))
         return;
     enum cas_err err = rollout_tick(c->book, c->inventory, now, &c->actions);
     if (err != CAS_OK)

@@ -82,7 +82,7 @@ static enum cas_err check_calendar(struct turn *turn)
         cas_text_span(&text, late_ms);
         return skip(
             turn,
-            "skipped: missed, the controller was not there at its start, %s ago; never late",
+            "skipped: missed, it could not begin at its start, %s ago; never late",
             late);
     }
     struct store_freeze freeze;

@@ -143,14 +143,19 @@ enum cas_err ask_schedule_import(struct ask_call *call)
 static enum cas_err answer_freeze(struct ask_call *call, const struct store_freeze *freeze)
 {
     char words[2 * REASON_BYTES + CAS_NAME_BYTES];
-    char running[512] = "";
-    struct cas_text text = CAS_TEXT(running);
+    char running[512] = "", waiting[512] = "";
+    struct cas_text text = CAS_TEXT(running), later = CAS_TEXT(waiting);
     for (size_t i = 0; i < rollout_book_size(call->scene->book); i++) {
         const struct rollout *rollout = rollout_at(call->scene->book, i);
         if (rollout->state == ROLLOUT_RUNNING)
             cas_text_add(&text,
                          "%sr-%04llu",
                          text.used > 0 ? " " : "Still running, since a freeze ends nothing: ",
+                         (unsigned long long)rollout->seq);
+        if (rollout->state == ROLLOUT_SCHEDULED)
+            cas_text_add(&later,
+                         "%sr-%04llu",
+                         later.used > 0 ? " " : "Does not begin while it is frozen: ",
                          (unsigned long long)rollout->seq);
     }
     (void)snprintf(words,
@@ -160,7 +165,12 @@ static enum cas_err answer_freeze(struct ask_call *call, const struct store_free
                        : "The freeze is over.  Windows that went by are not made up for.%s%s",
                    freeze->reason[0] != '\0' ? "  Reason: " : "",
                    freeze->reason);
-    const char *const lines[] = {text.used > 0 && freeze->is_on ? running : NULL, NULL};
+    const char *lines[3] = {NULL, NULL, NULL};
+    size_t line_n = 0;
+    if (text.used > 0 && freeze->is_on)
+        lines[line_n++] = running;
+    if (later.used > 0 && freeze->is_on)
+        lines[line_n] = waiting;
     static const char *const on_next[] = {"casfleet recycle pause ID", "casfleet freeze off", NULL};
     static const char *const off_next[] = {"casfleet schedule list", NULL};
     return view_done(&call->view,

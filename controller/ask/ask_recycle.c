@@ -380,13 +380,17 @@ enum cas_err ask_recycle_resume(struct ask_call *call)
         err = skip_ids(call, &skip, &skip_n);
     if (err != CAS_OK)
         return err;
-    err = rollout_resume(call->scene->book,
-                         seq,
-                         skip,
-                         skip_n,
-                         call->scene->now,
-                         &actions,
-                         &call->why);
+    const struct rollout *open = rollout_find(call->scene->book, seq);
+    if (open != NULL && (open->state == ROLLOUT_PAUSED || open->state == ROLLOUT_HALTED))
+        err = check_freeze(call);
+    if (err == CAS_OK)
+        err = rollout_resume(call->scene->book,
+                             seq,
+                             skip,
+                             skip_n,
+                             call->scene->now,
+                             &actions,
+                             &call->why);
     free(skip);
     char words[160];
     struct cas_slice skipped = ask_get(call, "skip");
@@ -415,7 +419,14 @@ enum cas_err ask_recycle_retry(struct ask_call *call)
     free(at);
     if (n != 1)
         return cas_fail(&call->why, CAS_ERR_RANGE, "retry takes one server, not %zu", n);
-    err = rollout_retry(call->scene->book, seq, server->id, call->scene->now, &actions, &call->why);
+    err = check_freeze(call);
+    if (err == CAS_OK)
+        err = rollout_retry(call->scene->book,
+                            seq,
+                            server->id,
+                            call->scene->now,
+                            &actions,
+                            &call->why);
     char words[120];
     snprintf(words, sizeof words, "%s once more, alone", server->name);
     err = settle(call, err, &actions, seq, words);

@@ -157,6 +157,8 @@ enum inventory_service inventory_service_of(const struct inventory_server *serve
 const char *inventory_reason(const struct inventory_value *value); /* "" when there is none */
 const char *inventory_service_words(enum inventory_service service);
 bool inventory_is_held(const struct inventory_server *server);
+/* Age of the newest worker by its server's clock; -1 not known, or that clock and ours disagree. */
+int64_t inventory_worker_age_ms(const struct inventory_server *server, int64_t wall_ms);
 /* "held on the server by alice: replacing a fan" */
 void inventory_held_words(const struct inventory_server *server, struct cas_text *text);
 /* Requests have stopped changing by more than 10 % for 2 minutes; unknown is not settled. */

@@ -56,6 +56,16 @@ void inventory_lost(struct inventory_server *server)
     server->live.is_connected = false;
 }
 
+int64_t inventory_worker_age_ms(const struct inventory_server *server, int64_t wall_ms)
+{
+    const struct inventory_live *live = &server->live;
+    int64_t age_ms = wall_ms - live->start_ms;
+    bool is_skewed = live->skew_ms > CLOCK_SKEW_MS || live->skew_ms < -CLOCK_SKEW_MS;
+    if (live->pid == 0 || live->start_ms == 0 || is_skewed || age_ms < -CLOCK_SKEW_MS)
+        return -1;
+    return age_ms > 0 ? age_ms : 0;
+}
+
 static void fold_requests(struct inventory_live *live,
                           const struct message_hb *hb,
                           bool is_new_worker,
@@ -141,9 +151,14 @@ void inventory_heartbeat(struct inventory_server *server,
         server->recycled_ms = now.wall_ms;
         live->renewed_mono_ms = now.mono_ms;
     }
+    bool is_first = live->pid == 0 && pid != 0;
     live->pid = pid;
     live->start_ms = start_ms;
     live->worker_n = (uint32_t)hb->workers_n;
+    /* Heard for the first time since the controller began: a gap that ran before runs on. */
+    int64_t age_ms = is_first ? inventory_worker_age_ms(server, now.wall_ms) : -1;
+    if (age_ms >= 0)
+        live->renewed_mono_ms = now.mono_ms > age_ms ? now.mono_ms - age_ms : 1;
     fold_requests(live, hb, is_new_worker, now.mono_ms);
 }
 

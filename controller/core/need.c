@@ -126,16 +126,6 @@ need_leak_of(const struct inventory_server *server, int64_t wall_ms, struct cas_
     return is_stranded || is_used ? LEAK_SIGNS : LEAK_NONE;
 }
 
-int64_t need_worker_age_ms(const struct inventory_server *server, int64_t wall_ms)
-{
-    const struct inventory_live *live = &server->live;
-    int64_t age_ms = wall_ms - live->start_ms;
-    bool is_skewed = live->skew_ms > CLOCK_SKEW_MS || live->skew_ms < -CLOCK_SKEW_MS;
-    if (live->pid == 0 || live->start_ms == 0 || is_skewed || age_ms < -FRESH_AHEAD_MS)
-        return -1;
-    return age_ms > 0 ? age_ms : 0;
-}
-
 static void picture_symptom(const struct inventory_server *server,
                             enum symptom symptom,
                             int64_t wall_ms,
@@ -168,7 +158,7 @@ void need_picture(const struct inventory_server *server, struct cas_now now, str
         cas_text_add(words, " (%.40s)", live->health_reason);
     if (inventory_is_held(server))
         cas_text_add(words, ", held");
-    int64_t age_ms = need_worker_age_ms(server, now.wall_ms);
+    int64_t age_ms = inventory_worker_age_ms(server, now.wall_ms);
     if (live->pid != 0 && age_ms >= 0) {
         cas_text_add(words, "; worker %u for ", live->pid);
         cas_text_span(words, age_ms);

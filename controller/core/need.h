@@ -37,9 +37,6 @@ enum need_leak {
 enum need_leak
 need_leak_of(const struct inventory_server *server, int64_t wall_ms, struct cas_text *words);
 
-/* Age of the newest worker by its server's clock; -1 not known, or that clock and ours disagree. */
-int64_t need_worker_age_ms(const struct inventory_server *server, int64_t wall_ms);
-
 /* How the server stands now, in one line for a dossier: "up; worker 4120 for 6 d; 612 requests; 0
  * stranded; 3 % of ports; 4.1 GB free; heard 2 s ago; not known: ...". */
 void need_picture(const struct inventory_server *server,

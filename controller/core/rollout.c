@@ -46,6 +46,11 @@ void rollout_book_free(struct rollout_book *book)
     free(book);
 }
 
+void rollout_book_freeze(struct rollout_book *book, bool is_frozen)
+{
+    book->is_frozen = is_frozen;
+}
+
 size_t rollout_book_size(const struct rollout_book *book)
 {
     return book->n;

@@ -71,6 +71,7 @@ enum rollout_reason { /* machine-readable: every grant, denial and hold; words i
     REASON_BY_ITSELF = 35,  /* left out: a new worker since the plan was made, not ordered here */
     REASON_NO_LEAK = 36,    /* left out of a plan: just in time, and it does not leak */
     REASON_YOUNG = 37,      /* left out of a plan: its worker is younger than asked for */
+    REASON_FROZEN = 38,     /* the farm is frozen: what has not begun waits, and is missed then */
 };
 const char *rollout_state_words(enum rollout_state state);
 const char *rollout_step_words(enum rollout_step_state state);
@@ -144,6 +145,9 @@ CAS_AUTO_DEFINE(rollout_book);
 /* An event of it failed for want of memory: to be reloaded, whoever was told. */
 bool rollout_book_is_torn(const struct rollout_book *book);
 size_t rollout_book_size(const struct rollout_book *book);
+/* While it is frozen nothing that is scheduled begins; what runs goes on. Not kept: said again
+ * after a load. */
+void rollout_book_freeze(struct rollout_book *book, bool is_frozen);
 const struct rollout *rollout_at(const struct rollout_book *book,
                                  size_t position); /* oldest first */
 const struct rollout *rollout_find(const struct rollout_book *book, uint64_t seq); /* NULL */

@@ -82,7 +82,8 @@ bool rollout_is_ours(const struct rollout_book *book, const struct inventory_ser
     for (; ref != NULL; ref = rollout_refs_next(book, ref)) {
         const struct rollout_step *step = &ref->entry->open.step[ref->step];
         if (rollout_is_under_way(step) || step->holds_slot ||
-            (live->pid != 0 && step->evidence.pid_after == live->pid))
+            (live->pid != 0 && step->evidence.pid_after == live->pid &&
+             step->evidence.start_after_ms == live->start_ms))
             return true;
     }
     return false;

@@ -55,6 +55,7 @@ struct rollout_book {
     size_t ref_n, ref_cap;
     uint32_t bucket[ROLLOUT_BUCKETS];
     struct rollout_budget budget;
+    bool is_frozen;      /* what is scheduled does not begin */
     bool is_torn;        /* an event ended half-way: only the store can mend it */
     uint64_t turn_after; /* the rollout that took a slot last: the next tick begins behind it */
 };

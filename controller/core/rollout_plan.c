@@ -188,7 +188,7 @@ static enum rollout_reason skip_by_need(const struct drafting *drafting,
 {
     const struct rollout_wish *wish = drafting->wish;
     int64_t wall_ms = drafting->now.wall_ms;
-    int64_t age_ms = need_worker_age_ms(server, wall_ms);
+    int64_t age_ms = inventory_worker_age_ms(server, wall_ms);
     enum need_leak leak = need_leak_of(server, wall_ms, NULL);
     bool is_fixed = server->has_build && compliance_has_fix(&server->build) == COMPLIANCE_HAS;
     if (is_fixed && !wish->is_fixed_too && leak != LEAK_SIGNS) {

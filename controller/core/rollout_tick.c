@@ -290,6 +290,18 @@ void rollout_renewed_words(const struct rollout_turn *turn,
     cas_text_add(words, " ago: the gap runs from there");
 }
 
+/* The one that goes first so that the others need not find out together: it is not credited, since
+ * a worker that ended by itself shows nothing of what an order does. */
+static bool is_canary(const struct rollout *open, size_t at)
+{
+    if (open->step[at].wave != 1 || open->body.at_once < 2)
+        return false;
+    size_t first_n = 0;
+    while (first_n < open->step_n && open->step[first_n].wave == 1)
+        first_n++;
+    return first_n == 1 && open->step_n > 1;
+}
+
 /* Exchange, IIS or somebody by hand has done what the step is for, since the plan was made: seen on
  * a server in service. A retry and what is owed are not credited: they are about an act of ours. */
 static bool is_credited(const struct rollout_turn *turn,
@@ -300,11 +312,11 @@ static bool is_credited(const struct rollout_turn *turn,
     const struct rollout_step *step = &entry->open.step[at];
     const struct inventory_server *server = inventory_by_id(turn->inventory, step->server_id);
     if (entry->open.body.verb != VERB_recycle || step->reason == REASON_RETRY || step->holds_slot ||
-        rollout_is_owed(step) || server == NULL ||
+        rollout_is_owed(step) || is_canary(&entry->open, at) || server == NULL ||
         inventory_service_of(server, turn->now.mono_ms) != SERVICE_UP ||
         rollout_is_ours(turn->book, server))
         return false;
-    int64_t age_ms = need_worker_age_ms(server, turn->now.wall_ms);
+    int64_t age_ms = inventory_worker_age_ms(server, turn->now.wall_ms);
     if (age_ms < 0 || age_ms > ROLLOUT_CREDIT_MS ||
         server->live.start_ms <= entry->open.body.made_ms + CLOCK_SKEW_MS)
         return false;
@@ -440,7 +452,13 @@ static void tend_schedule(struct rollout_turn *turn, struct rollout_entry *entry
 
     if (late_ms < 0)
         return;
+    if (late_ms <= ROLLOUT_LATE_MS && turn->book->is_frozen) {
+        hold(turn, entry, REASON_FROZEN, "");
+        return;
+    }
     if (late_ms > ROLLOUT_LATE_MS) {
+        const char *what =
+            open->reason == REASON_FROZEN ? "the farm was frozen" : "it could not begin";
         open->state = ROLLOUT_MISSED;
         open->reason = REASON_MISSED;
         open->ended_ms = turn->now.wall_ms;
@@ -450,7 +468,8 @@ static void tend_schedule(struct rollout_turn *turn, struct rollout_entry *entry
                      SIZE_MAX,
                      NOTE_MISSED,
                      REASON_MISSED,
-                     "the controller was not there at its start, %lld min ago",
+                     "%s at its start, %lld min ago",
+                     what,
                      (long long)(late_ms / 60000));
         return;
     }

@@ -89,6 +89,7 @@ const char *rollout_reason_words(enum rollout_reason reason)
         [REASON_BY_ITSELF] = "recycled by itself",
         [REASON_NO_LEAK] = "does not leak",
         [REASON_YOUNG] = "recycled recently",
+        [REASON_FROZEN] = "the farm is frozen",
         [REASON_HELD] = "held on the server by its own people",
         [REASON_FORGOT] = "its journal was lost or set back after the grant",
     };

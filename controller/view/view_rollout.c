@@ -143,7 +143,7 @@ waiting_words(const struct view_scene *scene, const struct rollout *rollout, str
         if ((step->state != STEP_PENDING && step->state != STEP_CANCELLED) || server == NULL)
             continue;
         enum need_leak leak = need_leak_of(server, scene->now.wall_ms, NULL);
-        int64_t age_ms = need_worker_age_ms(server, scene->now.wall_ms);
+        int64_t age_ms = inventory_worker_age_ms(server, scene->now.wall_ms);
         leak_n += leak == LEAK_SIGNS;
         unknown_n += leak == LEAK_UNKNOWN;
         if (age_ms > worst_ms) {

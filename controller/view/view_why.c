@@ -440,10 +440,6 @@ view_why_rollout(const struct view_scene *scene, const struct rollout *rollout, 
     struct cas_text text = CAS_TEXT(words);
     verdict(scene, rollout, &text);
     view_set_text(document, "verdict", words);
-    view_add_history(scene,
-                     document,
-                     id,
-                     NULL,
-                     rollout->state == ROLLOUT_HALTED ? rollout->halted_ms : 0);
+    view_add_history(scene, document, id, NULL, rollout->halted_ms);
     return view_finish(document, ret_document);
 }

@@ -102,15 +102,15 @@ TEST(need, a_leak_is_seen_not_seen_or_not_known)
 TEST(need, the_age_of_a_worker_is_known_by_clocks_that_agree_alone)
 {
     struct inventory_server server = {.id = 1};
-    EXPECT_INT_EQ(-1, need_worker_age_ms(&server, WALL_MS));
+    EXPECT_INT_EQ(-1, inventory_worker_age_ms(&server, WALL_MS));
     server.live.pid = 7;
     server.live.start_ms = WALL_MS - 1000;
-    EXPECT_INT_EQ(1000, need_worker_age_ms(&server, WALL_MS));
+    EXPECT_INT_EQ(1000, inventory_worker_age_ms(&server, WALL_MS));
     server.live.start_ms = WALL_MS + CLOCK_SKEW_MS;
-    EXPECT_INT_EQ(0, need_worker_age_ms(&server, WALL_MS));
+    EXPECT_INT_EQ(0, inventory_worker_age_ms(&server, WALL_MS));
     server.live.start_ms = WALL_MS + CLOCK_SKEW_MS + 1;
-    EXPECT_INT_EQ(-1, need_worker_age_ms(&server, WALL_MS));
+    EXPECT_INT_EQ(-1, inventory_worker_age_ms(&server, WALL_MS));
     server.live.start_ms = WALL_MS - 1000;
     server.live.skew_ms = CLOCK_SKEW_MS + 1;
-    EXPECT_INT_EQ(-1, need_worker_age_ms(&server, WALL_MS));
+    EXPECT_INT_EQ(-1, inventory_worker_age_ms(&server, WALL_MS));
 }

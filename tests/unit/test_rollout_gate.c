@@ -228,6 +228,39 @@ TEST(rollout_gate, a_recycle_made_without_us_is_credited_and_restarts_the_gap)
     EXPECT_UINT_EQ(2, fleet->effect_n);
 }
 
+/* Why: the canary shows what an order does before several are out together; a worker that ended by
+ * itself shows nothing of it. How: the first one's worker changes between plan and turn. */
+TEST(rollout_gate, a_canary_before_several_is_never_credited)
+{
+    CAS_AUTO(fleet) fleet = fleet_open(6, 1);
+    struct rollout_wish wish = fleet_wish(fleet);
+    uint64_t seq = 0;
+    wish.gap_ms = 5 * MINUTE_MS;
+    wish.at_once = 2;
+    wish.floor_pct = 10;
+    EXPECT_OK(fleet_run_steps(fleet, "A-CAS1;A-CAS2,A-CAS3", &wish, &seq, NULL), NULL);
+    recycle_by_itself(fleet, "A-CAS1");
+    fleet_until(fleet, seq, "A-CAS1", STEP_CLOSED, 15 * MINUTE_MS);
+    EXPECT_UINT_EQ(1, fleet->effect_n);
+    EXPECT_STEP(fleet, seq, "A-CAS2", STEP_PENDING);
+}
+
+/* Why: pids come again, within minutes on a busy server; a worker is one pid with one start.
+ * How: after an act of ours the worker changes by itself and has the same pid. */
+TEST(rollout_gate, a_worker_with_the_pid_of_an_order_is_not_taken_for_it)
+{
+    CAS_AUTO(fleet) fleet = fleet_open(4, 1);
+    struct rollout_wish wish = fleet_wish(fleet);
+    uint64_t seq = 0;
+    EXPECT_OK(fleet_run_steps(fleet, "A-CAS1", &wish, &seq, NULL), NULL);
+    fleet_until_state(fleet, seq, ROLLOUT_DONE, 5 * MINUTE_MS);
+    const struct inventory_server *server = inventory_by_name(fleet->inventory, cas_slice_of("A-CAS1"));
+    EXPECT_TRUE(rollout_is_ours(fleet->book, server));
+    struct inventory_server other = *server;
+    other.live.start_ms += MINUTE_MS;
+    EXPECT_FALSE(rollout_is_ours(fleet->book, &other));
+}
+
 /* Why: what an order of ours did is no recycle by itself, nor what another site does, nor what was
  * before the plan. */
 TEST(rollout_gate, only_what_nobody_here_ordered_since_the_plan_is_credited)
