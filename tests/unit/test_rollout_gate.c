@@ -1,4 +1,4 @@
-#include "controller/core/rollout.h"
+#include "controller/core/rollout_inside.h"
 
 #include "tests/unit/rollout_fleet.h"
 
@@ -236,9 +236,10 @@ TEST(rollout_gate, a_canary_before_several_is_never_credited)
     struct rollout_wish wish = fleet_wish(fleet);
     uint64_t seq = 0;
     wish.gap_ms = 5 * MINUTE_MS;
+    wish.settle_ms = wish.gap_ms;
     wish.at_once = 2;
     wish.floor_pct = 10;
-    EXPECT_OK(fleet_run_steps(fleet, "A-CAS1;A-CAS2,A-CAS3", &wish, &seq, NULL), NULL);
+    EXPECT_OK(fleet_run_steps(fleet, "A-CAS1;A-CAS[2-3]", &wish, &seq, NULL), NULL);
     recycle_by_itself(fleet, "A-CAS1");
     fleet_until(fleet, seq, "A-CAS1", STEP_CLOSED, 15 * MINUTE_MS);
     EXPECT_UINT_EQ(1, fleet->effect_n);
@@ -254,7 +255,8 @@ TEST(rollout_gate, a_worker_with_the_pid_of_an_order_is_not_taken_for_it)
     uint64_t seq = 0;
     EXPECT_OK(fleet_run_steps(fleet, "A-CAS1", &wish, &seq, NULL), NULL);
     fleet_until_state(fleet, seq, ROLLOUT_DONE, 5 * MINUTE_MS);
-    const struct inventory_server *server = inventory_by_name(fleet->inventory, cas_slice_of("A-CAS1"));
+    const struct inventory_server *server =
+        inventory_by_name(fleet->inventory, cas_slice_of("A-CAS1"));
     EXPECT_TRUE(rollout_is_ours(fleet->book, server));
     struct inventory_server other = *server;
     other.live.start_ms += MINUTE_MS;
