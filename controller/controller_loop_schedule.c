@@ -80,10 +80,9 @@ static enum cas_err check_calendar(struct turn *turn)
         char late[32] = "";
         struct cas_text text = CAS_TEXT(late);
         cas_text_span(&text, late_ms);
-        return skip(
-            turn,
-            "skipped: missed, it could not begin at its start, %s ago; never late",
-            late);
+        return skip(turn,
+                    "skipped: missed, it could not begin at its start, %s ago; never late",
+                    late);
     }
     struct store_freeze freeze;
     enum cas_err err = store_freeze_load(turn->c->store, &freeze, &turn->why);
