@@ -281,8 +281,9 @@ enum cas_err controller_tick(struct controller *c, struct cas_now now, struct ca
 
 int64_t controller_wait_ms(const struct controller *c, struct cas_now now)
 {
-    int64_t left_ms = c->is_gathering ? commit_left_ms(c, now.mono_ms) : CONTROLLER_IDLE_MS;
-    return left_ms < CONTROLLER_IDLE_MS ? left_ms : CONTROLLER_IDLE_MS;
+    int64_t most_ms = c->answer_n > 0 ? CONTROLLER_ANSWER_MS : CONTROLLER_IDLE_MS;
+    int64_t left_ms = c->is_gathering ? commit_left_ms(c, now.mono_ms) : most_ms;
+    return left_ms < most_ms ? left_ms : most_ms;
 }
 
 enum cas_err controller_flush(struct controller *c, struct cas_now now, struct cas_why *why)
