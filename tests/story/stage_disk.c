@@ -1,5 +1,6 @@
 #include "tests/story/stage_disk.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +64,99 @@ static void chance_fill(uint8_t *bytes, size_t size)
         memcpy(bytes + i, &z, size - i < 8 ? size - i : 8);
     }
 }
+
+#ifndef __SANITIZE_ADDRESS__ /* which is to see what is given back too soon */
+/* ---- memory ----
+ *
+ * SQLite takes and gives back some ten thousand pieces a story, of few sizes. Each is kept for the
+ * next of its size. */
+
+struct piece {
+    size_t size; /* as it may be used */
+    union {
+        struct piece *next;
+        max_align_t align;
+    } as;
+};
+enum {
+    PIECE_HEAD = offsetof(struct piece, as),
+    PIECE_STEP = 64,
+    PIECE_SIZES = 80 /* 64 to 5120 bytes: a page of the cache and its head are the largest */
+};
+static struct piece *pieces[PIECE_SIZES + 1];
+
+static int memory_size(void *bytes)
+{
+    return bytes == NULL ? 0 : (int)((struct piece *)((char *)bytes - PIECE_HEAD))->size;
+}
+
+static int memory_round(int size)
+{
+    return (size + PIECE_STEP - 1) / PIECE_STEP * PIECE_STEP;
+}
+
+static void *memory_take(int size)
+{
+    size_t room = (size_t)memory_round(size), at = room / PIECE_STEP;
+    struct piece *piece = at <= PIECE_SIZES ? pieces[at] : NULL;
+    if (piece != NULL)
+        pieces[at] = piece->as.next;
+    else
+        piece = malloc(PIECE_HEAD + room);
+    if (piece == NULL)
+        return NULL;
+    piece->size = room;
+    return (char *)piece + PIECE_HEAD;
+}
+
+static void memory_drop(void *bytes)
+{
+    struct piece *piece = (struct piece *)((char *)bytes - PIECE_HEAD);
+    size_t at = piece->size / PIECE_STEP;
+    if (at > PIECE_SIZES) {
+        free(piece);
+        return;
+    }
+    piece->as.next = pieces[at];
+    pieces[at] = piece;
+}
+
+static void *memory_resize(void *bytes, int size)
+{
+    size_t had = (size_t)memory_size(bytes), room = (size_t)memory_round(size);
+    if (room <= had && had - room < PIECE_STEP)
+        return bytes;
+    void *other = memory_take(size);
+    if (other == NULL)
+        return NULL;
+    memcpy(other, bytes, had < room ? had : room);
+    memory_drop(bytes);
+    return other;
+}
+
+static int memory_begin(void *context)
+{
+    (void)context;
+    return SQLITE_OK;
+}
+
+static void memory_end(void *context)
+{
+    (void)context;
+}
+
+static void memory_on(void)
+{
+    static struct sqlite3_mem_methods methods = {.xMalloc = memory_take,
+                                                 .xFree = memory_drop,
+                                                 .xRealloc = memory_resize,
+                                                 .xSize = memory_size,
+                                                 .xRoundup = memory_round,
+                                                 .xInit = memory_begin,
+                                                 .xShutdown = memory_end};
+    CAS_ASSERT(sqlite3_config(SQLITE_CONFIG_MALLOC, &methods) == SQLITE_OK);
+}
+#endif
 
 /* ---- files ---- */
 
@@ -455,6 +549,9 @@ void stage_disk_on(void)
      * program of its own, and would here make all of them share it. */
     CAS_ASSERT(sqlite3_config(SQLITE_CONFIG_SINGLETHREAD) == SQLITE_OK);
     CAS_ASSERT(sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) == SQLITE_OK);
+#ifndef __SANITIZE_ADDRESS__
+    memory_on();
+#endif
     CAS_ASSERT(sqlite3_initialize() == SQLITE_OK);
     CAS_ASSERT(sqlite3_vfs_register(&disk.vfs, 1) == SQLITE_OK);
     CAS_ASSERT(sqlite3_auto_extension((void (*)(void))on_connection) == SQLITE_OK);
