@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Every test, in the order in which a mistake is found soonest. One stage by name: tests/run_all.sh unit
+# Names with a comma between them run at the same time: tests/run_all.sh e2e,windows
 #   CASFLEET_LONG=1   adds the long sweeps      CASFLEET_FUZZ_S=60   seconds for each fuzz target
 #   CASFLEET_SEEDS_S=120   seconds of the simulation; in the long run a million seeds
 set -euo pipefail
@@ -7,21 +8,21 @@ cd "$(dirname "$0")/.."
 fuzz_s=${CASFLEET_FUZZ_S:-60}
 [ -z "${CASFLEET_LONG:-}" ] || fuzz_s=$((fuzz_s * 10))
 seeds_s=${CASFLEET_SEEDS_S:-120}
-stages=${*:-"unit clang seeds e2e windows demo mutants fuzz"}
+stages=${*:-"unit clang seeds e2e,windows demo mutants fuzz"}
+
+# What must be built for each stage.
+declare -A presets=([unit]="debug" [clang]="clang" [seeds]="failpoints debug" [e2e]="failpoints"
+  [windows]="failpoints windows windows-failpoints" [demo]="release" [mutants]="" [fuzz]="fuzz")
 
 # Unit, property, story and tidy tests under ASan and UBSan; every kept fuzz input.
-stage_unit() {
-  tests/build.sh debug || return 1
-  ctest --test-dir build/debug --output-on-failure -j 2
-}
+stage_unit() { ctest --test-dir build/debug --output-on-failure -j 2; }
 
-# The same sources by the other compiler, warnings as errors.
-stage_clang() { tests/build.sh clang; }
+# The same sources by the other compiler, warnings as errors: all is in the building.
+stage_clang() { :; }
 
 # The real controller and agents on virtual time, network and disks, under every fault: as many seeds as the time
 # gives. Before that, one seed must take one course in an optimised and in a sanitized build.
 stage_seeds() {
-  tests/build.sh failpoints && tests/build.sh debug || return 1
   local quick slow much="--for $seeds_s"
   [ -z "${CASFLEET_LONG:-}" ] || much="--seeds 1000000"
   quick=$(build/failpoints/tests/sweep_seeds --seeds 60 --jobs 2 | grep -o 'trace [0-9a-f]*')
@@ -34,7 +35,6 @@ stage_seeds() {
 
 # Real processes, hostile peers, kills.
 stage_e2e() {
-  tests/build.sh failpoints || return 1
   local kills=0 kills_pid others=0
   export CASFLEET_BIN=$PWD/build/failpoints
   # Two at a time: both mostly wait for processes to start, to notice and to end.
@@ -51,7 +51,6 @@ stage_e2e() {
 
 # The Windows programs: cross-built, packaged to the same bytes twice, and proved under Wine in a network namespace.
 stage_windows() {
-  tests/build.sh failpoints && tests/build.sh windows && tests/build.sh windows-failpoints || return 1
   local first second refused=0
   first=$(agent/windows/package.sh) && second=$(agent/windows/package.sh) || return 1
   [ "$first" = "$second" ] || { printf 'packages differ:\n%s\n%s\n' "$first" "$second"; return 1; }
@@ -69,7 +68,6 @@ stage_windows() {
 
 # What ./quickstart.sh shows, checked by its own exit code.
 stage_demo() {
-  tests/build.sh release || return 1
   ./tests/e2e/demo.sh >build/demo.log 2>&1 || { tail -n 60 build/demo.log; return 1; }
   grep '^verified' build/demo.log
 }
@@ -79,7 +77,6 @@ stage_mutants() { tests/mutants.sh; }
 
 # Each target for a while, two at a time, beginning with all inputs kept.
 stage_fuzz() {
-  tests/build.sh fuzz || return 1
   local work target broken=0
   work=$(mktemp -d)
   for target in tests/fuzz/fuzz_*.c; do
@@ -91,9 +88,34 @@ stage_fuzz() {
 }
 
 # A stage runs where `set -e` has no say (its failure is caught below): each step in it says itself what it failed at.
-for stage in $stages; do
-  began=$SECONDS
-  printf '\n== %s\n' "$stage"
-  "stage_$stage" || { echo "== $stage FAILED after $((SECONDS - began)) s"; exit 1; }
-  printf '== %s passed in %d s\n' "$stage" $((SECONDS - began))
+run_stage() { # NAME, and when its building began
+  printf '\n== %s\n' "$1"
+  "stage_$1" || { echo "== $1 FAILED after $((SECONDS - $2)) s"; return 1; }
+  printf '== %s passed in %d s\n' "$1" $((SECONDS - $2))
+}
+
+# What the stages of a group need is built before any of them begins; of those that run at once, each one's words stay
+# together.
+for group in $stages; do
+  began=$SECONDS lanes=() failed=0
+  for stage in ${group//,/ }; do
+    [ -n "${presets[$stage]+known}" ] || { echo "run_all: no stage is called $stage" >&2; exit 2; }
+    for preset in ${presets[$stage]}; do
+      tests/build.sh "$preset" || { echo "== $stage FAILED: $preset cannot be built"; exit 1; }
+    done
+  done
+  for stage in ${group//,/ }; do
+    if [ "$stage" = "$group" ]; then
+      run_stage "$stage" "$began" || exit 1
+    else
+      run_stage "$stage" "$began" >"build/stage_$stage.log" 2>&1 &
+      lanes+=($!)
+    fi
+  done
+  for stage in ${lanes[@]+${group//,/ }}; do
+    wait "${lanes[0]}" || failed=1
+    lanes=("${lanes[@]:1}")
+    cat "build/stage_$stage.log"
+  done
+  [ $failed = 0 ] || exit 1
 done

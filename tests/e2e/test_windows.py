@@ -20,6 +20,7 @@ FAST = [*TIMES, "--drain", "0s", "--act", "5s", "--proof", "6s"]
 PATIENT = [*TIMES, "--drain", "0s", "--act", "20s", "--proof", "20s"]  # where nothing hangs: a busy machine starts programs slowly
 QUICK = {"sample": "1s", "report": "1s", "redial": "1s"}
 ENDED = {"done", "halted", "ended"}
+OWN_LEAST_KIB, OWN_MOST_KIB = 2048, 16 * 1024
 PACKAGES = WINDOWS / "package"
 
 
@@ -196,6 +197,7 @@ def test_installed_as_a_service_approved_measured_and_recycled(server):
         refused = server.wine(AGENT, "run", *more, expect=2)
         assert re.search(r"casfleet.agent.agent\.lock: process \d+ holds this lock", refused), refused
     assert server.service_state() == "RUNNING"
+    assert OWN_LEAST_KIB < server.own_memory("casfleet-agent.exe") <= OWN_MOST_KIB
 
 
 def steady(document):

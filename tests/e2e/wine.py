@@ -175,6 +175,15 @@ class Server:
                     found.append(int(folder.name))
         return found
 
+    def own_memory(self, name):
+        """KiB in memory that are a program's own: its heaps, stacks and image, without the code of the system's libraries."""
+        pid, = self.processes(name)
+        kib = 0
+        for mapping in re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", pathlib.Path(f"/proc/{pid}/smaps").read_text(), flags=re.M)[1:]:
+            is_image = mapping.split("\n", 1)[0].endswith("/" + name)
+            kib += int(re.search(r"^Rss:\s+(\d+)" if is_image else r"^Anonymous:\s+(\d+)", mapping, re.M)[1])
+        return kib
+
     def close_wait(self):
         """CLOSE_WAIT sockets of the whole namespace, by the kernel."""
         out = subprocess.run(["ss", "-Htn", "state", "close-wait"], capture_output=True, text=True, check=True).stdout
