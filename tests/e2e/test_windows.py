@@ -316,7 +316,7 @@ def test_started_while_another_service_is_slow_to_start(server):
 def test_drained_under_our_name_and_another_ones_maintenance_is_left_alone(enrolled):
     server = enrolled
     seen = len(server.effects())
-    step = proved(server, *TIMES, "--drain", "2s", "--act", "5s", "--proof", "20s")
+    step = proved(server, *TIMES, "--drain", "2s", "--act", "20s", "--proof", "20s")
     assert step["drained_ms"] is not None
     acts = [(e["effect"], e["outcome"]) for e in server.effects()[seen:] if e["effect"] != "in"]
     assert acts == [("drain", OURS), ("recycle", "ok"), ("undrain", OURS)], acts
@@ -413,7 +413,7 @@ def test_whatever_appcmd_does_only_a_new_worker_is_a_recycle(enrolled):
     for double, mode, state, recycles, words in BEHAVIOURS:
         acted = check_recycles(server)
         server.mode(double, mode)
-        rollout, step = ended(server, recycle(farm, *FAST))
+        rollout, step = ended(server, recycle(farm, *(PATIENT if state == "proved" else FAST)))
         why = farm.casfleet("why", rollout["id"]).stdout
         server.mode(double, "ok")
         assert step["state"] == state, f"{double} {mode}: {step['state']}\n{why}\n{server.words()}"
