@@ -154,6 +154,7 @@ static bool names_another_pool(struct capture_input input, const char *pool)
 
 static void judge_killed(const struct act_end *end, struct host_act *act, struct cas_text *text)
 {
+    act->state = HOST_ACT_UNKNOWN;
     act->code = ACT_CODE_NONE;
     cas_text_add(text, "appcmd had not ended after ");
     cas_text_span(text, end->limit_ms);

@@ -61,7 +61,8 @@ struct host_fact {
 enum host_act_state {
     HOST_ACT_RUNNING,
     HOST_ACT_DONE,
-    HOST_ACT_FAILED
+    HOST_ACT_FAILED,
+    HOST_ACT_UNKNOWN /* no answer within its deadline: it may have happened */
 };
 struct host_act {
     enum host_act_state state;
@@ -111,7 +112,7 @@ struct host_ops {
                           const uint8_t cmd_id[CAS_ID_BYTES],
                           int64_t deadline_ms,
                           struct cas_why *why);
-    /* The act begun last; HOST_ACT_FAILED with its text when its deadline has passed. */
+    /* The act begun last; HOST_ACT_UNKNOWN with its text when its deadline has passed. */
     enum cas_err (*poll)(struct host *host,
                          struct cas_now now,
                          struct host_act *ret_act,

@@ -256,7 +256,7 @@ sim_poll(struct host *host, struct cas_now now, struct host_act *ret_act, struct
     }
     if (!sim->is_ended && !is_answered) {
         struct cas_text text = CAS_TEXT(sim->act.text);
-        sim->act = (struct host_act){.state = HOST_ACT_FAILED, .code = -1};
+        sim->act = (struct host_act){.state = HOST_ACT_UNKNOWN, .code = -1};
         cas_text_clear(&text);
         cas_text_add(&text, "no answer from the tool within ");
         cas_text_span(&text, sim->act_deadline_ms);

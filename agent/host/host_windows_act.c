@@ -397,7 +397,7 @@ enum cas_err windows_act_begin(enum verb verb,
     return CAS_OK;
 }
 
-/* What cannot be told until the deadline has failed: nobody waits longer. */
+/* What cannot be told until the deadline stays unknown: nobody waits longer. */
 static void give_up(struct windows_act *act, const char *reason)
 {
     char words[sizeof act->end.text];
@@ -409,7 +409,7 @@ static void give_up(struct windows_act *act, const char *reason)
                  act->verb == VERB_recycle ? "; the recycle may still have happened: " : ": ");
     windows_tool_free(act->tool);
     act->tool = NULL;
-    act_end(act, HOST_ACT_FAILED, words, reason);
+    act_end(act, HOST_ACT_UNKNOWN, words, reason);
 }
 
 enum cas_err windows_act_poll(struct windows_act *act,

@@ -6,8 +6,8 @@
 
 enum {
     VERB_PLANS = 4,
-    RECOVER_MS = 10000,     /* how long a restart looks for what became of an INTENT */
-    UNDRAIN_MS = 60000,     /* a restart's undrain may take so long */
+    RECOVER_MS = 10000,     /* how long is looked for what came of an act that nothing answered */
+    UNDRAIN_MS = 60000,     /* the undrain after that may take so long */
     LOOK_MS = 500,          /* between looks at a tool or a pool */
     DRAIN_STILL_MS = 10000, /* requests that have not fallen for so long have stopped falling */
     IDLE_MS = 60000
@@ -16,7 +16,8 @@ enum {
 /* Where the command in hand stands, INTENT to outcome. */
 enum verb_phase {
     PHASE_NONE,
-    PHASE_RECOVER, /* after a restart: looking for evidence */
+    PHASE_RECOVER, /* the tool's answer is lost, by a restart or its deadline: looking for evidence
+                    */
     PHASE_BEGIN,   /* INTENT is on disk; that may have taken long */
     PHASE_DRAIN,   /* the tool that drains runs */
     PHASE_QUIET,   /* drained; requests fall */
@@ -60,6 +61,7 @@ struct verb_task {
     bool was_drained; /* before the act */
     bool has_drained; /* by this command: it is undone after a success */
     bool is_journal_told;
+    struct host_act late; /* HOST_ACT_UNKNOWN: PHASE_RECOVER by the deadline, not by a restart */
 };
 struct verb_desk {
     struct verb_settings settings;

@@ -148,6 +148,14 @@ static const char *const tool_words[] = {
     [PHASE_UNDRAIN] = "the undrain did not work: ",
 };
 
+static void recover_begin(struct verb_task *task, struct cas_now now)
+{
+    task->phase = PHASE_RECOVER;
+    task->phase_end_ms = now.mono_ms + RECOVER_MS;
+    task->act_ms = UNDRAIN_MS;
+    task->look_ms = now.mono_ms;
+}
+
 /* Begins a tool; when it cannot begin the command has failed. */
 static void
 tool_begin(struct verb_desk *desk, enum verb verb, enum verb_phase phase, struct cas_now now)
@@ -191,7 +199,20 @@ static void tool_fail(struct verb_desk *desk, const char *words, struct cas_now 
     }
 }
 
-/* True when the tool has done its work; a tool that failed or is late has ended the command. */
+/* No answer is not a no: what was asked for may have happened, and what is seen decides, as after a
+ * restart. Where the tool was a step before or after the act, its command has failed for sure. */
+static void tool_late(struct verb_desk *desk, const struct host_act *act, struct cas_now now)
+{
+    struct verb_task *task = &desk->task;
+    if (task->phase != PHASE_ACT && task->row.verb == VERB_recycle) {
+        tool_fail(desk, act->text, now);
+        return;
+    }
+    task->late = *act;
+    recover_begin(task, now);
+}
+
+/* True when the tool has done its work; one that failed has ended the command. */
 static bool tool_is_done(struct verb_desk *desk, struct cas_now now)
 {
     struct verb_task *task = &desk->task;
@@ -206,8 +227,12 @@ static bool tool_is_done(struct verb_desk *desk, struct cas_now now)
     if (err == CAS_OK && act.state == HOST_ACT_FAILED) {
         task->row.code = code_of(act.code);
         tool_fail(desk, act.text, now);
+    } else if (err == CAS_OK && act.state == HOST_ACT_UNKNOWN) {
+        task->row.code = code_of(act.code);
+        tool_late(desk, &act, now);
     } else if (now.mono_ms >= task->phase_end_ms) {
-        tool_fail(desk, "no answer before the deadline", now);
+        act = (struct host_act){.state = HOST_ACT_UNKNOWN, .text = "its end was not seen"};
+        tool_late(desk, &act, now);
     }
     return false;
 }
@@ -355,8 +380,23 @@ static void probe_run(struct verb_desk *desk, struct cas_now now)
     finish(desk, COMMAND_DONE, now);
 }
 
-/* After a restart nothing is done again; what is seen now decides. Source of the rule: a worker
- * younger than the INTENT can only be the act's, or as good as it. */
+static void recover_say(struct verb_task *task, bool is_evident, const char *then)
+{
+    static const char *const words[2][2] = {
+        {"the agent was restarted during the act and nothing shows what came of it",
+         "observed after a restart"},
+        {"no answer before the deadline and nothing shows what came of it",
+         "observed, the tool had not answered before the deadline"}};
+    bool is_late = task->late.state == HOST_ACT_UNKNOWN;
+    char text[sizeof task->row.text];
+    struct cas_text all = CAS_TEXT(text);
+    cas_text_clear(&all);
+    cas_text_add(&all, "%s%s%s", words[is_late][is_evident], then, is_late ? ": " : "");
+    row_say(&task->row, text, task->late.text);
+}
+
+/* Nothing is done again; what is seen now decides. Source of the rule: a worker younger than the
+ * INTENT can only be the act's, or as good as it. */
 static void recover_step(struct verb_desk *desk, struct cas_now now)
 {
     struct verb_task *task = &desk->task;
@@ -389,16 +429,13 @@ static void recover_step(struct verb_desk *desk, struct cas_now now)
     if (now.mono_ms < task->phase_end_ms && (!is_evident || is_open))
         return;
     enum command_state outcome = is_evident ? COMMAND_DONE : COMMAND_UNKNOWN;
-    const char *words =
-        is_evident ? "observed after a restart"
-                   : "the agent was restarted during the act and nothing shows what came of it";
     if (is_own_drain && (is_drained || is_open)) {
-        row_say(&task->row, words, "; undrained then");
+        recover_say(task, is_evident, "; undrained then");
         undrain_begin(desk, outcome, now);
         return;
     }
     const char *left = is_evident ? "; still drained" : "; drained";
-    row_say(&task->row, words, is_drained && (is_recycle || !is_evident) ? left : "");
+    recover_say(task, is_evident, is_drained && (is_recycle || !is_evident) ? left : "");
     finish(desk, outcome, now);
 }
 
@@ -536,11 +573,8 @@ enum cas_err verb_start(struct verb_desk *desk,
 
 void verb_recover(struct verb_desk *desk, const struct ledger_row *row, struct cas_now now)
 {
-    desk->task = (struct verb_task){.row = *row,
-                                    .phase = PHASE_RECOVER,
-                                    .act_ms = UNDRAIN_MS,
-                                    .phase_end_ms = now.mono_ms + RECOVER_MS,
-                                    .look_ms = now.mono_ms};
+    desk->task = (struct verb_task){.row = *row};
+    recover_begin(&desk->task, now);
 #ifdef CASFLEET_MUTANT_R7
     desk->task.act_ms = PLAN_VALID_MS;
     desk->task.until_wall_ms = INT64_MAX - GRANT_LIFE_MS;

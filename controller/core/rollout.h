@@ -154,6 +154,13 @@ const struct rollout *rollout_find(const struct rollout_book *book, uint64_t seq
 /* At start, from the store; takes copies. Timers start anew in full. */
 CAS_CHECK enum cas_err
 rollout_load(struct rollout_book *book, const struct rollout *saved, struct cas_why *why);
+/* What can free the slot that a step holds, besides an operator's force. */
+enum rollout_freed {
+    FREED_BY_NOTHING, /* no slot is held, or only a retry's proof can */
+    FREED_BY_PROOF,   /* its server's worker and health: watched, also when the rollout is over */
+    FREED_BY_ANSWER,  /* its agent's outcome, or its word that it never acted */
+};
+enum rollout_freed rollout_freed_by(const struct rollout_step *step);
 struct rollout_tally { /* steps; each is in one of them */
     size_t proved, running, failed, unknown, to_go, skipped;
 };
@@ -201,7 +208,8 @@ struct rollout_action {
     uint64_t ack_seq;
     enum rollout_note note;
     enum rollout_reason reason;
-    char words[160]; /* "worker 4120 is now 7788", "1 failed, limit 1, 1 not touched" */
+    char words[160]; /* "worker 4120 is now 7788", "1 failed, limit 1, 1 not
+                                        touched" */
 };
 struct rollout_actions { /* grows; caller frees with rollout_actions_done */
     struct rollout_action *item;

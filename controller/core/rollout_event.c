@@ -151,6 +151,7 @@ static void take_result(struct rollout_turn *turn,
 
     take_evidence(step, result);
     step->result_ms = turn->now.wall_ms;
+    step->result_mono_ms = turn->now.mono_ms;
     step->holds_slot = true;
     if (step->evidence.state == COMMAND_DONE)
         take_done(turn, entry, at);
@@ -378,6 +379,10 @@ static bool is_worker_after(const struct inventory_live *live,
 #else
     if (live->pid == 0)
         return false;
+    /* The agent did not see one: it is one younger than the INTENT, by the agent's own clock, and a
+     * process of another number, as a clock that is set makes old ones younger. */
+    if (evidence->state == COMMAND_UNKNOWN)
+        return live->pid != evidence->pid_before && live->start_ms > evidence->intent_ms;
     if (live->pid == evidence->pid_after && live->start_ms == evidence->start_after_ms)
         return true;
     return live->start_ms > evidence->start_after_ms;
@@ -422,8 +427,13 @@ static void prove_healthy(struct rollout_turn *turn,
     }
     step->good_n++;
     step->note[0] = '\0';
-    if (step->good_n >= entry->open.body.healthy_n)
-        rollout_step_close(turn, entry, at);
+    if (step->good_n < entry->open.body.healthy_n)
+        return;
+    if (step->evidence.state == COMMAND_UNKNOWN) {
+        step->evidence.pid_after = live->pid;
+        step->evidence.start_after_ms = live->start_ms;
+    }
+    rollout_step_close(turn, entry, at);
 }
 
 static void prove(struct rollout_turn *turn,

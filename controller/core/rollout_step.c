@@ -311,8 +311,9 @@ void rollout_step_close(struct rollout_turn *turn, struct rollout_entry *entry, 
     struct rollout_step *step = &entry->open.step[at];
     bool is_alone = entry->open.is_alone && step->reason == REASON_RETRY;
 
-    step->reason =
-        step->state == STEP_FAILED || rollout_is_late(step) ? REASON_LATE_PROOF : REASON_NONE;
+    bool was_failed = step->state == STEP_FAILED || step->state == STEP_UNKNOWN;
+
+    step->reason = was_failed || rollout_is_late(step) ? REASON_LATE_PROOF : REASON_NONE;
     step->closed_ms = turn->now.wall_ms;
     step->holds_slot = false;
     rollout_step_set(entry, at, STEP_CLOSED);

@@ -160,8 +160,22 @@ bool rollout_may_prove(const struct rollout_step *step)
 {
     if (step->state == STEP_PROVING)
         return true;
-    return step->state == STEP_FAILED && step->holds_slot && step->evidence.seq != 0 &&
-           step->evidence.state == COMMAND_DONE && step->reason != REASON_EVIDENCE;
+    if (!step->holds_slot || step->evidence.seq == 0)
+        return false;
+    /* What the agent does not know its server may show: as after a restart of the agent. */
+    if (step->state == STEP_UNKNOWN)
+        return step->evidence.state == COMMAND_UNKNOWN;
+    return step->state == STEP_FAILED && step->evidence.state == COMMAND_DONE &&
+           step->reason != REASON_EVIDENCE;
+}
+
+enum rollout_freed rollout_freed_by(const struct rollout_step *step)
+{
+    if (rollout_may_prove(step))
+        return FREED_BY_PROOF;
+    bool is_awaited = rollout_may_ask(step) || step->state == STEP_RESERVED ||
+                      step->state == STEP_GRANTED || step->state == STEP_CANCELLING;
+    return is_awaited ? FREED_BY_ANSWER : FREED_BY_NOTHING;
 }
 
 struct rollout_tally rollout_tally_of(const struct rollout *rollout)

@@ -368,6 +368,44 @@ static const char *outcome_words(const struct rollout_step *step)
     return "no outcome was told";
 }
 
+/* What settles it yet, and what is left to a person. */
+static void why_slot(const struct view_scene *scene,
+                     const struct rollout *rollout,
+                     const struct rollout_step *step,
+                     json_t *items)
+{
+    const struct rollout_evidence *evidence = &step->evidence;
+    char id[24], words[400];
+    struct cas_text text = CAS_TEXT(words);
+    cas_text_clear(&text);
+    view_rollout_id(rollout->seq, id);
+    cas_text_add(&text, "slot       held, never freed by a clock: ");
+    switch (rollout_freed_by(step)) {
+    case FREED_BY_PROOF:
+        cas_text_add(&text,
+                     "proof frees it, now or later: %llu good probes in a row of ",
+                     (unsigned long long)rollout->body.healthy_n);
+        if (evidence->state == COMMAND_UNKNOWN) {
+            cas_text_add(&text, "a worker other than %u started after ", evidence->pid_before);
+            cas_text_utc(&text, evidence->intent_ms);
+        } else {
+            cas_text_add(&text, "worker %u or a later one", evidence->pid_after);
+        }
+        cas_text_add(&text, "; %u so far. Else", step->good_n);
+        break;
+    case FREED_BY_ANSWER:
+        cas_text_add(&text,
+                     "its agent's outcome frees it by proof, or its word that it never acted; it "
+                     "is asked again and again. Else");
+        break;
+    case FREED_BY_NOTHING:
+        cas_text_add(&text, "nothing seen on its server does. Only");
+        break;
+    }
+    cas_text_add(&text, " a retry that is proved, or recycle end %s --force", id);
+    view_add_line(items, scene, 0, "%s", words);
+}
+
 void view_why_failed(const struct view_scene *scene,
                      const struct rollout *rollout,
                      const struct rollout_step *step,
@@ -403,6 +441,8 @@ void view_why_failed(const struct view_scene *scene,
                   0,
                   "not known  %s",
                   no.used > 0 ? unknown : "nothing that the rules ask for");
+    if (step->holds_slot)
+        why_slot(scene, rollout, step, items);
 }
 
 static void why_halt(const struct view_scene *scene, const struct rollout *rollout, json_t *items)

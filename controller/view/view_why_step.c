@@ -148,13 +148,6 @@ static void why_failed_step(const struct view_scene *scene,
     fail_rule(rollout, step, &text);
     view_add_line(items, scene, step->closed_ms, "%s", words);
     view_why_failed(scene, rollout, step, items);
-    if (step->holds_slot)
-        view_add_line(
-            items,
-            scene,
-            0,
-            "rule: its slot is freed by proof, by its agent's word that it never acted, or "
-            "by an operator; never by a clock");
     view_add_line(items,
                   scene,
                   rollout->halted_ms,

@@ -28,7 +28,8 @@ static void judge_end(struct cas_slice bytes)
                           .dropped_bytes = code & 1U};
     act_judge(&end, "MSExchangeOWAAppPool", &act);
     CAS_ASSERT(act.state != HOST_ACT_RUNNING);
-    CAS_ASSERT(act.state == HOST_ACT_FAILED || end.code == 0);
+    CAS_ASSERT(act.state != HOST_ACT_DONE || end.code == 0);
+    CAS_ASSERT((act.state == HOST_ACT_UNKNOWN) == end.is_killed);
     CAS_ASSERT(cas_is_clean_text(cas_slice_of(act.text)));
     (void)act_coding_of(bytes);
 }

@@ -109,19 +109,60 @@ STORY(drill, server_that_dies_after_its_drain_keeps_its_slot, "Tue 00:50", 93)
 }
 
 /* Why: a tool that does not answer in time may have worked all the same: a second try would be a
- * second recycle. It is failed, with what is there for the operator to see.
+ * second recycle, and a slot held for what is there to be seen would stop the rest for nothing.
  * How: the tool takes longer than the act may; its worker is new and gets healthy. */
-STORY(drill, act_slower_than_its_deadline_is_not_done_twice, "Tue 00:50", 94)
+STORY(drill, act_slower_than_its_deadline_is_settled_by_its_new_worker, "Tue 00:50", 94)
 {
     story_site(s, "LON", "LON-CAS01 LON-CAS02");
     uint64_t seq =
         story_recycle(s, "LON-CAS01", "floor=50", "no-drain", "act=1s", "proof=3m", NULL);
     story_until(s, "02:00");
     EXPECT_THAT(s, story_recycles(s, "LON-CAS01") == 1);
+    EXPECT_STATE(s, seq, ROLLOUT_DONE);
+    EXPECT_STEP(s, seq, "LON-CAS01", STEP_CLOSED);
+    EXPECT_TEXT_HAS("observed, the tool had not answered before the deadline: no answer",
+                    story_step(s, seq, "LON-CAS01")->evidence.text);
+}
+
+/* Why: where nothing is to be seen yet the rest waits, and nobody need force what shows by itself
+ * an hour later; an operator is told what will.
+ * How: the tool hangs and the worker of before stays; then it ends after all. */
+STORY(drill, act_that_works_an_hour_late_frees_its_slot_by_proof, "Tue 00:50", 99)
+{
+    story_site(s, "LON", "LON-CAS01 LON-CAS02 LON-CAS03 LON-CAS04");
+    story_fails(s, "LON-CAS01", "hangs");
+    story_fails(s, "LON-CAS02", "hangs");
+    uint64_t seq = story_recycle(s,
+                                 "LON-CAS01,LON-CAS02",
+                                 "floor=75",
+                                 "gap=1m",
+                                 "settle=1m",
+                                 "drain=1m",
+                                 "act=5s",
+                                 "proof=3m",
+                                 NULL);
+    story_until(s, "02:00");
     EXPECT_STATE(s, seq, ROLLOUT_HALTED);
-    EXPECT_STEP(s, seq, "LON-CAS01", STEP_FAILED);
-    EXPECT_TEXT_HAS("no answer", story_step(s, seq, "LON-CAS01")->evidence.text);
-    EXPECT_SLOT_HELD(s, seq, "LON-CAS01");
+    size_t late = story_recycles(s, "LON-CAS01") == 1 ? 0 : 1;
+    EXPECT_STEP(s, seq, name[late], STEP_UNKNOWN);
+    EXPECT_SLOT_HELD(s, seq, name[late]);
+    EXPECT_THAT(s, story_ask(s, "why", "id=r-0001", NULL) == 0);
+    EXPECT_TEXT_HAS("proof frees it, now or later: 3 good probes in a row of a worker other than",
+                    story_document(s));
+
+    story_fails(s, name[1 - late], "");
+    story_kill_worker(s, name[late]);
+    story_until(s, "02:05");
+    EXPECT_STEP(s, seq, name[late], STEP_CLOSED);
+    EXPECT_THAT(s, !story_step(s, seq, name[late])->holds_slot);
+    EXPECT_HAS(s, "late, still counted as failed");
+    EXPECT_STATE(s, seq, ROLLOUT_HALTED);
+    EXPECT_UNTOUCHED(s, name[1 - late]);
+    EXPECT_THAT(s, story_ask(s, "recycle.resume", "id=r-0001", NULL) == 0);
+    story_until(s, "02:30");
+    EXPECT_STATE(s, seq, ROLLOUT_DONE);
+    EXPECT_THAT(s, story_recycles(s, name[late]) == 1);
+    EXPECT_THAT(s, story_recycles(s, name[1 - late]) == 1);
 }
 
 /* Why: two ways to be out in one wave are two that are out, whatever the reasons.

@@ -349,7 +349,8 @@ static void deliver_up(struct fleet *fleet, struct fleet_letter *letter)
                                         .pid_before = command->pid_before,
                                         .start_before_ms = command->start_before_ms,
                                         .pid_after = command->pid_after,
-                                        .start_after_ms = command->start_after_ms};
+                                        .start_after_ms = command->start_after_ms,
+                                        .intent_ms = command->acted_ms};
         memcpy(result.cmd_id, letter->cmd_id, CAS_ID_BYTES);
         err = rollout_result(fleet->book,
                              fleet->inventory,

@@ -140,6 +140,8 @@ TEST(rollout, done_with_the_old_worker_is_a_failure)
     EXPECT_TRUE(fleet_step(fleet, seq, "A-CAS1")->holds_slot);
 }
 
+/* How: what failed stays failed whatever its worker is; what is unknown, as long as the worker is
+ * the one of before. */
 TEST(rollout, what_the_agent_failed_or_does_not_know_holds_the_slot)
 {
     static const struct {
@@ -153,6 +155,7 @@ TEST(rollout, what_the_agent_failed_or_does_not_know_holds_the_slot)
         struct rollout_wish wish = fleet_wish(fleet);
         uint64_t seq = fleet_run(fleet, "", &wish);
         fleet_agent(fleet, "A-CAS1")->outcome = cases[i].outcome;
+        fleet_agent(fleet, "A-CAS1")->keeps_worker = cases[i].outcome == COMMAND_UNKNOWN;
         fleet_until_state(fleet, seq, ROLLOUT_HALTED, 5 * MINUTE_MS);
         EXPECT_STEP(fleet, seq, "A-CAS1", cases[i].state);
         EXPECT_REASON(cases[i].reason, fleet_step(fleet, seq, "A-CAS1")->reason);
@@ -162,6 +165,52 @@ TEST(rollout, what_the_agent_failed_or_does_not_know_holds_the_slot)
         EXPECT_TRUE(fleet_step(fleet, seq, "A-CAS1")->holds_slot);
         EXPECT_UINT_EQ(1, fleet->effect_n);
     }
+}
+
+/* Why: an act slower than its deadline leaves a server that is fine and a slot that nobody may use.
+ * Its worker says what its agent could not. How: the same process number, one of before the INTENT,
+ * then a new one, which must be healthy three times in a row like any other; also after the
+ * controller has started anew. */
+TEST(rollout, an_unknown_outcome_is_settled_by_a_new_healthy_worker)
+{
+    CAS_AUTO(fleet) fleet = fleet_open(4, 1);
+    struct rollout_wish wish = fleet_wish(fleet);
+    uint64_t seq = fleet_run(fleet, "", &wish);
+    struct fleet_agent *agent = fleet_agent(fleet, "A-CAS1");
+    agent->outcome = COMMAND_UNKNOWN;
+    agent->keeps_worker = true;
+    fleet_until_state(fleet, seq, ROLLOUT_HALTED, 5 * MINUTE_MS);
+    const struct rollout_evidence *evidence = &fleet_step(fleet, seq, "A-CAS1")->evidence;
+    uint32_t pid_before = evidence->pid_before;
+    int64_t intent_ms = evidence->intent_ms;
+
+    agent->start_ms = intent_ms + 1;
+    fleet_pass(fleet, 5 * MINUTE_MS);
+    EXPECT_STEP(fleet, seq, "A-CAS1", STEP_UNKNOWN);
+    agent->pid = 7788;
+    agent->start_ms = intent_ms;
+    fleet_pass(fleet, 5 * MINUTE_MS);
+    EXPECT_STEP(fleet, seq, "A-CAS1", STEP_UNKNOWN);
+    agent->start_ms = intent_ms + 1;
+    agent->is_sick = true;
+    fleet_pass(fleet, 5 * MINUTE_MS);
+    EXPECT_STEP(fleet, seq, "A-CAS1", STEP_UNKNOWN);
+    fleet_restart(fleet);
+    agent->is_sick = false;
+    fleet_until(fleet, seq, "A-CAS1", STEP_CLOSED, MINUTE_MS);
+
+    EXPECT_REASON(REASON_LATE_PROOF, fleet_step(fleet, seq, "A-CAS1")->reason);
+    EXPECT_FALSE(fleet_step(fleet, seq, "A-CAS1")->holds_slot);
+    EXPECT_UINT_EQ(3, fleet_step(fleet, seq, "A-CAS1")->good_n);
+    char words[96];
+    struct cas_text text = CAS_TEXT(words);
+    cas_text_clear(&text);
+    cas_text_add(&text, "worker %u is now 7788, healthy 3 times", pid_before);
+    EXPECT_TEXT_HAS(words, fleet->journal);
+    EXPECT_TEXT_HAS("late, still counted as failed", fleet->journal);
+    EXPECT_STATE(fleet, seq, ROLLOUT_HALTED);
+    EXPECT_UINT_EQ(1, fleet_rollout(fleet, seq)->failed_n);
+    EXPECT_UINT_EQ(1, fleet->effect_n);
 }
 
 /* ---- proof ---- */

@@ -397,14 +397,14 @@ TEST(sim, a_worker_that_is_never_healthy_is_new_and_stays_bad)
     EXPECT_ERR(CAS_ERR_CONFIG, host_sim_set_failure(host, "melts", NULL));
 }
 
-TEST(sim, an_act_that_hangs_fails_at_its_deadline_and_not_before)
+TEST(sim, an_act_that_hangs_is_unknown_at_its_deadline_and_not_before)
 {
     CAS_AUTO(host) host = failing("hangs");
     uint32_t before = pool_of(host, at(0)).worker[0].pid;
     begin(host, at(0), VERB_recycle);
     EXPECT_INT_EQ(HOST_ACT_RUNNING, polled(host, at(30 * SECOND - 1)).state);
     struct host_act act = polled(host, at(30 * SECOND));
-    EXPECT_INT_EQ(HOST_ACT_FAILED, act.state);
+    EXPECT_INT_EQ(HOST_ACT_UNKNOWN, act.state);
     EXPECT_TEXT_EQ("no answer from the tool within 30 s", act.text);
     struct host_pool pool = pool_of(host, at(MINUTE));
     EXPECT_UINT_EQ(before, newest(&pool));

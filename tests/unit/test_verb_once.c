@@ -352,7 +352,7 @@ TEST(verb, same_worker_after_the_tool_said_done_is_a_failure)
     bench_done(&b);
 }
 
-TEST(verb, tool_that_fails_or_hangs_is_a_failure)
+TEST(verb, tool_that_fails_is_a_failure)
 {
     struct bench b;
     bench_init(&b);
@@ -364,21 +364,108 @@ TEST(verb, tool_that_fails_or_hangs_is_a_failure)
     EXPECT_INT_EQ(5, bench_last(&b)->result.code);
 
     b.order.cmd_id[0]++;
-    b.fake.act = (struct host_act){.state = HOST_ACT_DONE};
-    b.fake.is_stuck = true;
-    bench_claim(&b);
-    bench_grant(&b);
-    bench_run_ms(&b, ACT_MS - 1000);
-    EXPECT_TRUE(verb_is_acting(b.desk));
-    bench_run_ms(&b, 1500);
-    bench_expect_result(&b, COMMAND_FAILED, "no answer before the deadline");
-
-    b.order.cmd_id[0]++;
     b.fake.begin_err = CAS_ERR_UNSUPPORTED;
     bench_claim(&b);
     bench_act(&b);
     bench_expect_result(&b, COMMAND_FAILED, "appcmd is not there");
     bench_done(&b);
+}
+
+static const struct host_act killed_tool = {.state = HOST_ACT_UNKNOWN,
+                                            .code = -1,
+                                            .text = "appcmd was killed"};
+
+/* Why: a tool that does not answer may have worked, or work yet: that is neither done nor failed.
+ * How: its end is never seen, or the host gives up with its own words; a new worker is seen after
+ * that, or none. It is looked for 10 s, and nothing is begun again. */
+TEST(verb, tool_without_an_answer_is_unknown_unless_a_new_worker_is_seen)
+{
+    for (int i = 0; i < 4; i++) {
+        bool is_told = i % 2 != 0, is_evident = i >= 2;
+        struct bench b;
+        bench_init(&b);
+        bench_claim(&b);
+        b.fake.is_stuck = true;
+        bench_grant(&b);
+        bench_run_ms(&b, ACT_MS - 500);
+        b.fake.is_stuck = !is_told;
+        b.fake.act = killed_tool;
+        size_t before = b.sent_n;
+        bench_run_ms(&b, 1500);
+        EXPECT_TRUE(verb_is_acting(b.desk));
+        if (is_evident)
+            b.fake.pool.worker[0] =
+                (struct host_worker){.pid = 7788, .start_ms = START_WALL_MS + ACT_MS};
+        bench_run_ms(&b, is_evident ? 1000 : 7000);
+        EXPECT_UINT_EQ(is_evident ? 1 : 0, b.sent_n - before);
+        bench_run_ms(&b, is_evident ? 0 : 3000);
+        bench_expect_result(&b,
+                            is_evident ? COMMAND_DONE : COMMAND_UNKNOWN,
+                            is_evident ? "observed, the tool had not answered"
+                                       : "no answer before the deadline and nothing shows");
+        EXPECT_TEXT_HAS(is_told ? ": appcmd was killed" : ": its end was not seen",
+                        bench_last(&b)->text);
+        EXPECT_UINT_EQ(is_evident ? 7788 : 4120, bench_last(&b)->result.pid_after);
+        EXPECT_UINT_EQ(1, b.fake.begun[VERB_recycle]);
+        bench_done(&b);
+        (void)remove(b.path);
+    }
+}
+
+/* Why: it is the host's own drain, and a server of which nothing bad is known belongs to its users:
+ * the same as after a restart. */
+TEST(verb, drain_before_an_act_without_an_answer_is_undone)
+{
+    struct bench b;
+    bench_init(&b);
+    b.order.drain_ms = 1000;
+    b.fake.pool.has_requests = true;
+    b.fake.pool.active_requests = 500;
+    bench_claim(&b);
+    bench_grant(&b);
+    while (!b.fake.pool.is_drained)
+        bench_run_ms(&b, 100);
+    b.fake.act = killed_tool;
+    bench_run_ms(&b, 3000);
+    EXPECT_UINT_EQ(1, b.fake.begun[VERB_recycle]);
+    EXPECT_UINT_EQ(0, b.fake.begun[VERB_undrain]);
+    b.fake.is_stuck = true;
+    bench_run_ms(&b, 9000);
+    EXPECT_UINT_EQ(1, b.fake.begun[VERB_undrain]);
+    b.fake.act = (struct host_act){.state = HOST_ACT_DONE};
+    b.fake.is_stuck = false;
+    bench_run_ms(&b, 1000);
+    bench_expect_result(&b, COMMAND_UNKNOWN, "nothing shows what came of it; undrained then");
+    EXPECT_FALSE(b.fake.pool.is_drained);
+    bench_done(&b);
+}
+
+/* How: the drain that the command is about has no answer, and is seen or not; then the one before a
+ * recycle, after which nothing is recycled. */
+TEST(verb, drain_without_an_answer_is_settled_by_what_is_seen)
+{
+    for (int i = 0; i < 3; i++) {
+        struct bench b;
+        bench_init(&b);
+        if (i < 2)
+            bench_plan(&b, VERB_drain, START_WALL_MS + 3600000);
+        b.order.drain_ms = i == 2 ? 1000 : 0;
+        bench_claim(&b);
+        b.fake.act = killed_tool;
+        bench_grant(&b);
+        b.fake.pool.is_drained = i == 1;
+        bench_run_ms(&b, 12000);
+        bench_expect_result(&b,
+                            i == 0   ? COMMAND_UNKNOWN
+                            : i == 1 ? COMMAND_DONE
+                                     : COMMAND_FAILED,
+                            i == 0   ? "nothing shows"
+                            : i == 1 ? "observed"
+                                     : "nothing was recycled");
+        EXPECT_UINT_EQ(0, b.fake.begun[VERB_recycle]);
+        bench_done(&b);
+        (void)remove(b.path);
+    }
 }
 
 /* Why: after a failure the server may be sick; bringing users back to it is a person's decision. */
