@@ -155,7 +155,7 @@ void need_picture(const struct inventory_server *server, struct cas_now now, str
     enum inventory_service service = inventory_service_of(server, now.mono_ms);
     cas_text_add(words, "%s", inventory_service_words(service));
     if (service == SERVICE_SICK && live->health_reason[0] != '\0')
-        cas_text_add(words, " (%.40s)", live->health_reason);
+        cas_text_add(words, " (%s)", live->health_reason);
     if (inventory_is_held(server))
         cas_text_add(words, ", held");
     int64_t age_ms = inventory_worker_age_ms(server, now.wall_ms);

@@ -430,6 +430,12 @@ void rollout_tell(struct rollout_turn *turn,
     action->reason = reason;
     va_list arguments;
     va_start(arguments, fmt);
-    (void)vsnprintf(action->words, sizeof action->words, fmt, arguments);
+    int size = vsnprintf(action->words, sizeof action->words, fmt, arguments);
     va_end(arguments);
+    if (size < (int)sizeof action->words)
+        return;
+    size_t end = sizeof action->words - sizeof "...";
+    while (end > 0 && ((unsigned char)action->words[end] & 0xC0) == 0x80)
+        end--;
+    memcpy(action->words + end, "...", sizeof "...");
 }

@@ -208,7 +208,7 @@ struct rollout_action {
     uint64_t ack_seq;
     enum rollout_note note;
     enum rollout_reason reason;
-    char words[160]; /* "worker 4120 is now 7788", "1 failed, limit 1, 1 not
+    char words[ROLLOUT_WORDS_BYTES]; /* "worker 4120 is now 7788", "1 failed, limit 1, 1 not
                                         touched" */
 };
 struct rollout_actions { /* grows; caller frees with rollout_actions_done */
@@ -365,7 +365,7 @@ CAS_CHECK enum cas_err rollout_end(struct rollout_book *book,
 /* Why nothing (more) starts now, for `why` and watch. */
 struct rollout_hold {
     enum rollout_reason reason;
-    char words[160];
+    char words[ROLLOUT_WORDS_BYTES];
     int64_t until_mono_ms; /* 0: not by time */
 };
 void rollout_hold_of(const struct rollout_book *book,

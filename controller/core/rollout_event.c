@@ -45,7 +45,7 @@ enum cas_err rollout_claim(struct rollout_book *book,
     if (entry == NULL || !is_claimable(&entry->open.step[at], claim))
         return CAS_OK;
 #ifndef CASFLEET_MUTANT_R11
-    char text[160];
+    char text[ROLLOUT_BUILD_BYTES];
     struct cas_text words = CAS_TEXT(text);
     cas_text_clear(&words);
     enum rollout_reason reason = rollout_check(&turn, entry, at, &words);
@@ -107,7 +107,7 @@ static void take_done(struct rollout_turn *turn, struct rollout_entry *entry, si
 {
     struct rollout_step *step = &entry->open.step[at];
     const struct rollout_evidence *evidence = &step->evidence;
-    char words[160];
+    char words[ROLLOUT_BUILD_BYTES];
 
     (void)snprintf(words,
                    sizeof words,
@@ -278,7 +278,7 @@ static void refuse(struct rollout_turn *turn,
                    size_t at,
                    const struct message_nack *nack)
 {
-    char words[160];
+    char words[ROLLOUT_BUILD_BYTES];
     nack_text(nack, words, sizeof words);
     rollout_step_fail(turn, entry, at, STEP_FAILED, REASON_NACK, words);
     rollout_send(turn, entry, at, ACTION_SEND_REVOKE);
@@ -290,7 +290,7 @@ static void take_nack(struct rollout_turn *turn,
                       const struct message_nack *nack)
 {
     struct rollout_step *step = &entry->open.step[at];
-    char words[160];
+    char words[ROLLOUT_BUILD_BYTES];
 
     switch ((enum nack_reason)nack->reason) {
     case NACK_STALE_EPOCH: /* the controller steps down or takes a higher epoch */

@@ -14,6 +14,7 @@ enum {
     ROLLOUT_CREDIT_MS = 12 * 60 * 60 * 1000, /* an older worker is no recycle for this plan */
     ROLLOUT_ATTEMPTS = 5,                    /* automatic ones, each after a durable REVOKED */
     ROLLOUT_EVIDENCE = 64,                   /* servers in a dossier; the rest are counted */
+    ROLLOUT_BUILD_BYTES = ROLLOUT_WORDS_BYTES + 4, /* what is cut here is told as cut */
     ROLLOUT_BUCKETS = 16384,
     ROLLOUT_GROUP_BUCKETS = 1024,
     ROLLOUT_NONE = UINT32_MAX,

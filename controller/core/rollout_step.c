@@ -364,7 +364,7 @@ static void tell_picture(struct rollout_turn *turn,
                          const struct inventory_server *server,
                          const struct rollout_step *step)
 {
-    char text[160];
+    char text[ROLLOUT_BUILD_BYTES];
     struct cas_text words = CAS_TEXT(text);
     cas_text_clear(&words);
     cas_text_add(&words,

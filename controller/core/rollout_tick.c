@@ -10,7 +10,7 @@
  * would have to be refused. */
 static void offer_anew(struct rollout_turn *turn, struct rollout_entry *entry, size_t at)
 {
-    char text[160];
+    char text[ROLLOUT_BUILD_BYTES];
     struct cas_text words = CAS_TEXT(text);
     cas_text_clear(&words);
     enum rollout_reason reason = rollout_check(turn, entry, at, &words);
@@ -358,7 +358,7 @@ static void begin_alone(struct rollout_turn *turn, struct rollout_entry *entry)
         const struct rollout_step *step = &entry->open.step[at];
         if (step->state != STEP_PENDING || step->reason != REASON_RETRY)
             continue;
-        char text[160];
+        char text[ROLLOUT_BUILD_BYTES];
         struct cas_text words = CAS_TEXT(text);
         cas_text_clear(&words);
         hold(turn, entry, begin_step(turn, entry, at, &words), text);
@@ -378,7 +378,7 @@ static void begin_steps(struct rollout_turn *turn, struct rollout_entry *entry)
     struct rollout *open = &entry->open;
     uint32_t wave = open->step[entry->open_from].wave;
     enum rollout_reason first = REASON_NONE;
-    char first_words[160] = "";
+    char first_words[ROLLOUT_BUILD_BYTES] = "";
 
     if (wave > open->wave) {
         enum rollout_reason resting = rollout_rest(turn, entry);
@@ -401,7 +401,7 @@ static void begin_steps(struct rollout_turn *turn, struct rollout_entry *entry)
     for (size_t at = entry->open_from; at < open->step_n && open->step[at].wave == wave; at++) {
         if (open->step[at].state != STEP_PENDING)
             continue;
-        char text[160];
+        char text[ROLLOUT_BUILD_BYTES];
         struct cas_text words = CAS_TEXT(text);
         cas_text_clear(&words);
         enum rollout_reason reason = REASON_AT_ONCE;

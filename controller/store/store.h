@@ -135,7 +135,7 @@ struct store_audit {
     char verb[CAS_NAME_BYTES];    /* agent.approve, step.granted, denied ... */
     char subject[CAS_NAME_BYTES]; /* r-0412, LON-CAS07 */
     char about[CAS_NAME_BYTES];   /* a second subject: the rollout of a server's step; "" none */
-    char words[320];
+    char words[AUDIT_WORDS_BYTES];
 };
 CAS_CHECK enum cas_err
 store_audit_add(struct store *store, const struct store_audit *audit, struct cas_why *why);

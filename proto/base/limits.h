@@ -54,6 +54,9 @@ enum {
     ROLLOUT_SERVERS = 4096,
     LABEL_BYTES = 64,
     REASON_BYTES = 128,
+    ROLLOUT_WORDS_BYTES = 384, /* told of one decision, or of one server at a halt; a longer one
+                                  ends in "..." */
+    AUDIT_WORDS_BYTES = ROLLOUT_WORDS_BYTES + 64, /* of one row: with its reason */
     POOL_BYTES = 128, /* an application pool's name: IIS allows 64 characters */
     POOLS_ALLOWED = 16,
 

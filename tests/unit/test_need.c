@@ -114,3 +114,40 @@ TEST(need, the_age_of_a_worker_is_known_by_clocks_that_agree_alone)
     server.live.skew_ms = CLOCK_SKEW_MS + 1;
     EXPECT_INT_EQ(-1, inventory_worker_age_ms(&server, WALL_MS));
 }
+
+/* Why: the picture of a halt is looked at later, when it can be had no more: none of it may be cut.
+ * How: all that is known at its longest, and then nothing. */
+TEST(need, the_longest_picture_of_a_server_fits_a_row)
+{
+    char text[ROLLOUT_WORDS_BYTES];
+    struct cas_text words = CAS_TEXT(text);
+    struct cas_now now = {.wall_ms = WALL_MS, .mono_ms = 1000000};
+    struct inventory_server server = {.id = 1, .admission = ADMISSION_APPROVED};
+    struct inventory_live *live = &server.live;
+    static const char before[] = ", not in the plan: ";
+    for (int is_known = 0; is_known < 2; is_known++) {
+        cas_text_clear(&words);
+        live->proof_mono_ms = now.mono_ms;
+        live->health = HEALTH_BAD;
+        memset(live->health_reason, 'x', sizeof live->health_reason - 1);
+        memset(live->held_reason, 'x', sizeof live->held_reason - 1);
+        live->pid = is_known ? UINT32_MAX : 0;
+        live->start_ms = WALL_MS - (24 * 60 - 1) * 60000;
+        live->has_requests = is_known;
+        live->active_requests = SCENE_REQUESTS_MOST;
+        if (is_known) {
+            set(&server, SYMPTOM_stranded_requests, SCENE_REQUESTS_MOST, 0);
+            set(&server, SYMPTOM_ports_used, 65536, 0);
+            set(&server, SYMPTOM_memory_available, SCENE_GIB_MOST * 1073741824.0, 0);
+        }
+        need_picture(&server, now, &words);
+        EXPECT_FALSE(words.is_cut);
+        EXPECT_TEXT_HAS("sick (xxx", text);
+        EXPECT_TEXT_HAS("), held", text);
+        EXPECT_TEXT_HAS(is_known ? "for 23 h 59 min; requests 10000000; stranded_requests 10000000"
+                                 : "; not known: worker, requests, stranded_requests, ports_used, "
+                                   "memory_available",
+                        text);
+        EXPECT_TRUE(words.used + CAS_NAME_BYTES - 1 + sizeof before - 1 < sizeof text);
+    }
+}

@@ -279,3 +279,28 @@ TEST(rollout_gate, only_what_nobody_here_ordered_since_the_plan_is_credited)
     EXPECT_UINT_EQ(3, fleet->effect_n);
     EXPECT_UINT_EQ(0, fleet_count(fleet, "by itself"));
 }
+
+/* Why: what is told is all that is left of a moment; where it does not fit that is told, too.
+ * How: as long as a row can be, one byte more, and cut within a character. */
+TEST(rollout_gate, words_that_do_not_fit_end_so_that_it_is_seen)
+{
+    CAS_AUTO(fleet) fleet = fleet_open(4, 1);
+    struct rollout_wish wish = fleet_wish(fleet);
+    uint64_t seq = fleet_run(fleet, "", &wish);
+    char text[ROLLOUT_WORDS_BYTES + 1];
+    for (size_t i = 0; i < 3; i++) {
+        memset(text, 'x', sizeof text);
+        size_t size = i == 0 ? ROLLOUT_WORDS_BYTES - 1 : ROLLOUT_WORDS_BYTES;
+        text[size] = '\0';
+        if (i == 2)
+            memcpy(text + size - 5, "\xC3\xA4", 2);
+        struct rollout_turn turn =
+            rollout_turn_begin(fleet->book, fleet->inventory, fleet_now(fleet), &fleet->actions);
+        struct rollout_entry *entry = rollout_entry_find(fleet->book, seq);
+        rollout_tell(&turn, entry, SIZE_MAX, NOTE_EVIDENCE, REASON_NONE, "%s", text);
+        EXPECT_OK(rollout_turn_end(&turn), NULL);
+        const char *words = fleet->actions.item[fleet->actions.n - 1].words;
+        EXPECT_UINT_EQ(ROLLOUT_WORDS_BYTES - (i == 2 ? 2 : 1), strlen(words));
+        EXPECT_TEXT_EQ(i == 0 ? "xxxx" : "x...", words + strlen(words) - 4);
+    }
+}

@@ -638,7 +638,7 @@ TEST(store, a_draft_is_valid_for_its_time_and_numbers_are_never_reused)
 }
 
 struct audits {
-    char text[8][512];
+    char text[8][AUDIT_WORDS_BYTES + 128];
     size_t n;
 };
 static void on_audit(void *context, uint64_t id, const struct store_audit *audit)
