@@ -47,6 +47,10 @@ enum {
     CONTROLLER_ANSWERS_BYTES = 4 * WIRE_DOCUMENT_TOTAL,
     CONTROLLER_ENDED_KEPT = 64,           /* ended rollouts kept in memory */
     CONTROLLER_AUDIT_DENIED_PER_MIN = 30, /* denials audited a minute; the rest are counted */
+    CONTROLLER_AUDIT_HELD =
+        10, /* holds and releases of one server audited within the hour after the
+               first; the rest are counted, and the last of them is told then */
+    CONTROLLER_AUDIT_HELD_MS = 60 * 60 * 1000,
 };
 
 struct controller;

@@ -99,6 +99,14 @@ static enum cas_err held_save(struct controller *c,
         inventory_held_words(server, &words);
     else
         cas_text_add(&words, "held no more by its own people");
+    uint32_t change_n = c->peer[server->id].held_change_n;
+    if (change_n > 1)
+        cas_text_add(
+            &words,
+            "; %u holds and releases since the row before are not written down, at most %d "
+            "an hour are",
+            change_n - 1,
+            CONTROLLER_AUDIT_HELD);
     return store_audit_add(c->store, &audit, why);
 }
 
@@ -134,11 +142,14 @@ behind_tell(struct controller *c, struct loop_peer *peer, const struct inventory
     c->is_behind_told = true;
 }
 
-static void held_tell(struct loop_peer *peer, const struct inventory_server *server)
+static void
+held_tell(struct loop_peer *peer, const struct inventory_server *server, struct cas_now now)
 {
-    peer->is_held = inventory_is_held(server);
-    peer->held_since_ms = server->live.held_since_ms;
-    if (peer->is_held)
+    if (peer->held_row_n == 0)
+        peer->held_from_ms = now.mono_ms;
+    peer->held_row_n++;
+    peer->held_change_n = 0;
+    if (inventory_is_held(server))
         log_event(EVENT_SERVER_HELD,
                   "server=%s by=%s: %s",
                   server->name,
@@ -168,14 +179,14 @@ static enum cas_err dirty_save(struct controller *c, struct cas_now now, struct 
 
 /* Once the rows are there: the steps of those whose folder was replaced are UNKNOWN for good now,
  * and the rest is told in the log. */
-static void dirty_settle(struct controller *c)
+static void dirty_settle(struct controller *c, struct cas_now now)
 {
     for (size_t i = 0; i < c->dirty.n; i++) {
         struct loop_peer *peer = &c->peer[c->dirty.id[i]];
         const struct inventory_server *server = inventory_by_id(c->inventory, c->dirty.id[i]);
         peer->is_replaced = false;
         if (server != NULL && (peer->dirt & PEER_HELD) != 0)
-            held_tell(peer, server);
+            held_tell(peer, server, now);
         if (server != NULL && (peer->dirt & PEER_BEHIND) != 0)
             behind_tell(c, peer, server);
     }
@@ -326,7 +337,7 @@ enum cas_err loop_commit_group(struct controller *c, struct cas_now now, struct 
 #ifndef CASFLEET_MUTANT_R4
     loop_send_actions(c, &c->actions, now);
 #endif
-    dirty_settle(c);
+    dirty_settle(c, now);
     group_clear(c);
     return CAS_OK;
 }

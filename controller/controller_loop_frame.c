@@ -77,15 +77,23 @@ void loop_events_dirty(struct controller *c, uint32_t server_id, struct cas_now 
     dirty_add(c, server_id, PEER_EVENTS, now);
 }
 
-/* Again with each heartbeat until the row of it is committed. */
+/* Again with each heartbeat until the row of it is committed. An agent that says held and released
+ * in turns is obeyed each time, and has so many rows an hour. */
 static void
 held_watch(struct controller *c, const struct inventory_server *server, struct cas_now now)
 {
-    const struct loop_peer *peer = &c->peer[server->id];
+    struct loop_peer *peer = &c->peer[server->id];
     bool is_held = inventory_is_held(server);
     bool is_same =
         is_held == peer->is_held && (!is_held || server->live.held_since_ms == peer->held_since_ms);
-    if (!is_same && (peer->dirt & PEER_HELD) == 0)
+    if (!is_same)
+        peer->held_change_n++;
+    peer->is_held = is_held;
+    peer->held_since_ms = server->live.held_since_ms;
+    if (peer->held_row_n > 0 && now.mono_ms - peer->held_from_ms >= CONTROLLER_AUDIT_HELD_MS)
+        peer->held_row_n = 0;
+    if (peer->held_change_n > 0 && peer->held_row_n < CONTROLLER_AUDIT_HELD &&
+        (peer->dirt & PEER_HELD) == 0)
         dirty_add(c, server->id, PEER_HELD, now);
 }
 

@@ -34,8 +34,11 @@ struct loop_peer {
     bool is_skewed;     /* told as skewed */
     bool has_head;      /* its HELLO or heartbeat has told how far its journal is */
     bool is_replaced;   /* its data folder is another or an older one; until that is committed */
-    bool is_held;       /* as audited last */
+    bool is_held;       /* as heard last, with the next */
     int64_t held_since_ms;
+    uint32_t held_change_n;          /* holds and releases heard and not yet audited */
+    uint32_t held_row_n;             /* audited since held_from_ms */
+    int64_t held_from_ms;            /* mono */
     bool is_behind_told;             /* in this run: audited, and logged */
     uint64_t theirs_upto, ours_upto; /* records acknowledged to it, and of them in the store */
     bool has_spool;

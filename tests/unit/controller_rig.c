@@ -232,6 +232,11 @@ void rig_hb(struct rig *rig, struct mock_agent *agent, uint64_t echo, uint64_t e
                                         .is_journal_writable = true,
                                         .probe_seq = ++agent->probe_seq};
     message.as.hb.boot_id[0] = 1;
+    if (agent->is_held) {
+        message.as.hb.has_held_reason = message.as.hb.has_held_by = true;
+        message.as.hb.held_reason = cas_slice_of("replacing a fan");
+        message.as.hb.held_by = cas_slice_of("alice");
+    }
     rig_put(rig, agent, &message);
 }
 

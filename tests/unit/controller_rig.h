@@ -22,6 +22,7 @@ struct mock_agent {
     uint32_t route;
     bool is_mute;         /* hears and says nothing */
     bool is_slow_to_tell; /* acts, and does not say so */
+    bool is_held;         /* by its own people */
     bool has_done;
     uint8_t done_id[CAS_ID_BYTES]; /* in its journal */
     uint8_t spool;

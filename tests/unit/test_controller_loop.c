@@ -261,6 +261,83 @@ TEST(controller_loop, a_key_at_the_wrong_port_is_denied_and_audited_within_bound
     EXPECT_UINT_EQ(102, controller_counts_of(rig->controller).denied);
 }
 
+struct held_rows {
+    size_t held_n, released_n, left_n; /* left_n: rows that tell of others */
+    char newest[AUDIT_WORDS_BYTES];
+    char verb[CAS_NAME_BYTES];
+};
+
+static void count_held(void *context, uint64_t id, const struct store_audit *audit)
+{
+    struct held_rows *rows = context;
+    (void)id;
+    bool is_held = strcmp(audit->verb, "server.held") == 0;
+    bool is_released = strcmp(audit->verb, "server.released") == 0;
+    if (!is_held && !is_released)
+        return;
+    if (rows->held_n + rows->released_n == 0) {
+        memcpy(rows->newest, audit->words, sizeof rows->newest);
+        memcpy(rows->verb, audit->verb, sizeof rows->verb);
+    }
+    rows->held_n += is_held;
+    rows->released_n += is_released;
+    rows->left_n += strstr(audit->words, "not written down") != NULL;
+}
+
+static struct held_rows held_rows_of(struct rig *rig)
+{
+    struct held_rows rows = {.held_n = 0};
+    EXPECT_OK(
+        store_audit_read(controller_store(rig->controller), "", 1000, count_held, &rows, NULL),
+        NULL);
+    return rows;
+}
+
+/* A change, heard with its next heartbeat. */
+static void hold_turn(struct rig *rig)
+{
+    rig->agent[1].is_held = !rig->agent[1].is_held;
+    rig_pass(rig, TICK_MS);
+}
+
+/* Why: an agent that says held and released in turns, by a mistake or on purpose, must not fill the
+ * audit that others are looked for in; and what it did last is on record all the same.
+ * How: as many changes as are written down, each on record at once; then one more, 20 more, and
+ * quiet until the hour is over. */
+TEST(controller_loop, holds_of_one_server_are_audited_within_bounds_and_the_rest_is_counted)
+{
+    CAS_AUTO(rig) rig = rig_open();
+    rig_all_hello(rig);
+    rig_pass(rig, TICK_MS);
+    int64_t from_ms = rig->now.mono_ms;
+    for (size_t i = 1; i <= CONTROLLER_AUDIT_HELD; i++) {
+        hold_turn(rig);
+        struct held_rows rows = held_rows_of(rig);
+        EXPECT_UINT_EQ(i, rows.held_n + rows.released_n);
+        EXPECT_UINT_EQ(0, rows.left_n);
+    }
+    for (int i = 0; i < 21; i++)
+        hold_turn(rig);
+    struct held_rows rows = held_rows_of(rig);
+    EXPECT_UINT_EQ(CONTROLLER_AUDIT_HELD, rows.held_n + rows.released_n);
+    EXPECT_TEXT_EQ("server.released", rows.verb);
+
+    rig_pass(rig, from_ms + CONTROLLER_AUDIT_HELD_MS - TICK_MS - rig->now.mono_ms);
+    rows = held_rows_of(rig);
+    EXPECT_UINT_EQ(CONTROLLER_AUDIT_HELD, rows.held_n + rows.released_n);
+    rig_pass(rig, 3 * TICK_MS);
+    rows = held_rows_of(rig);
+    EXPECT_UINT_EQ(CONTROLLER_AUDIT_HELD + 1, rows.held_n + rows.released_n);
+    EXPECT_TEXT_EQ("server.held", rows.verb);
+    EXPECT_TEXT_EQ("held on the server by alice: replacing a fan; 20 holds and releases since the "
+                   "row before are not written down, at most 10 an hour are",
+                   rows.newest);
+    hold_turn(rig);
+    rows = held_rows_of(rig);
+    EXPECT_UINT_EQ(CONTROLLER_AUDIT_HELD + 2, rows.held_n + rows.released_n);
+    EXPECT_UINT_EQ(1, rows.left_n);
+}
+
 /* Why: an operator's queue may be full; the answer waits, whole and in order, and not for ever. */
 TEST(controller_loop, an_answer_in_parts_waits_for_a_full_queue)
 {
