@@ -58,6 +58,8 @@ static enum cas_err action_save(struct controller *c,
         return store_rollout_save(c->store, rollout, why);
     case ACTION_SAVE_STEP:
         return rollout != NULL ? store_step_save(c->store, rollout, action->step, why) : CAS_OK;
+    case ACTION_LEAP:
+        return store_rollout_leap(c->store, action->seq + ROLLOUT_LEAP, why);
     case ACTION_NOTE:
         loop_note_audit(c, action, now, &audit);
         return store_audit_add(c->store, &audit, why);

@@ -191,6 +191,7 @@ static void action_send(struct controller *c, const struct rollout_action *actio
         return;
     case ACTION_SAVE_ROLLOUT:
     case ACTION_SAVE_STEP:
+    case ACTION_LEAP:
     case ACTION_NOTE:
         return;
     }

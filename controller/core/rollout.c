@@ -312,6 +312,7 @@ static bool is_sending(enum rollout_action_kind kind)
         return true;
     case ACTION_SAVE_ROLLOUT:
     case ACTION_SAVE_STEP:
+    case ACTION_LEAP:
     case ACTION_NOTE:
         break;
     }
@@ -400,6 +401,11 @@ void rollout_send(struct rollout_turn *turn,
 {
     entry->open.step[step].sent_mono_ms = turn->now.mono_ms;
     (void)add_step_action(turn, entry, step, kind);
+}
+
+void rollout_leap(struct rollout_turn *turn, const struct rollout_entry *entry)
+{
+    (void)add_step_action(turn, entry, SIZE_MAX, ACTION_LEAP);
 }
 
 void rollout_acknowledge(struct rollout_turn *turn,

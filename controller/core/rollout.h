@@ -171,6 +171,7 @@ void rollout_forget(struct rollout_book *book, size_t keep);
 enum rollout_action_kind {
     ACTION_SAVE_ROLLOUT, /* row of rollout */
     ACTION_SAVE_STEP,    /* row of step */
+    ACTION_LEAP,         /* the next rollout's number is above seq + ROLLOUT_LEAP */
     ACTION_SEND_PLAN,
     ACTION_SEND_OFFER,
     ACTION_SEND_GRANT, /* the loop seals it: order fields from step and rollout */

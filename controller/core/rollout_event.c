@@ -284,6 +284,27 @@ static void refuse(struct rollout_turn *turn,
     rollout_send(turn, entry, at, ACTION_SEND_REVOKE);
 }
 
+/* The database has gone back behind what the agent's journal still knows, and this number is one of
+ * before: it can act there under none up to its floor. The next is above by a rule of our own: a
+ * number that an agent names is never taken over. */
+static void refuse_old(struct rollout_turn *turn,
+                       struct rollout_entry *entry,
+                       size_t at,
+                       const struct message_nack *nack)
+{
+    char words[ROLLOUT_BUILD_BYTES];
+    struct cas_text text = {.data = words, .cap = sizeof words};
+    nack_text(nack, words, sizeof words);
+    text.used = strlen(words);
+    cas_text_add(&text,
+                 "; the database has gone back: end this plan and make it anew, it will be above "
+                 "r-%04llu",
+                 (unsigned long long)(entry->open.seq + ROLLOUT_LEAP));
+    rollout_leap(turn, entry);
+    rollout_step_fail(turn, entry, at, STEP_FAILED, REASON_NACK, words);
+    rollout_send(turn, entry, at, ACTION_SEND_REVOKE);
+}
+
 static void take_nack(struct rollout_turn *turn,
                       struct rollout_entry *entry,
                       size_t at,
@@ -327,10 +348,12 @@ static void take_nack(struct rollout_turn *turn,
     case NACK_NOT_MINE:
     case NACK_UNKNOWN_VERB:
     case NACK_POOL_NOT_ALLOWED:
-    case NACK_ROLLOUT_OLD:
     case NACK_VERSION:
     case NACK_WINDOW:
         refuse(turn, entry, at, nack);
+        break;
+    case NACK_ROLLOUT_OLD:
+        refuse_old(turn, entry, at, nack);
         break;
     }
 }

@@ -98,6 +98,8 @@ void rollout_send(struct rollout_turn *turn,
                   struct rollout_entry *entry,
                   size_t step,
                   enum rollout_action_kind kind);
+/* Numbers up to this one's and ROLLOUT_LEAP more are not given again. */
+void rollout_leap(struct rollout_turn *turn, const struct rollout_entry *entry);
 void rollout_acknowledge(struct rollout_turn *turn,
                          uint32_t server_id,
                          const uint8_t cmd_id[CAS_ID_BYTES],

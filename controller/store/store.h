@@ -99,6 +99,8 @@ store_reports_expire(struct store *store, struct cas_now now, int64_t keep_ms, s
 /* ---- rollouts ---- */
 CAS_CHECK enum cas_err
 store_rollout_next_seq(struct store *store, uint64_t *ret_seq, struct cas_why *why);
+/* The next one is above least. */
+CAS_CHECK enum cas_err store_rollout_leap(struct store *store, uint64_t least, struct cas_why *why);
 /* A plan nobody has run yet; kept PLAN_VALID_MS. */
 CAS_CHECK enum cas_err store_draft_save(struct store *store,
                                         uint64_t seq,

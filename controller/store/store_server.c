@@ -24,6 +24,17 @@ enum cas_err store_rollout_next_seq(struct store *store, uint64_t *ret_seq, stru
     return err == CAS_OK ? counter_next(store, "rollout", ret_seq, why) : err;
 }
 
+enum cas_err store_rollout_leap(struct store *store, uint64_t least, struct cas_why *why)
+{
+    enum cas_err err = store_begin(store, why);
+    if (err != CAS_OK)
+        return err;
+    struct sql sql = sql_use(store, SQL_counter_leap);
+    sql_text(&sql, "rollout");
+    sql_u64(&sql, least);
+    return sql_run(&sql, why);
+}
+
 enum cas_err
 store_server_add(struct store *store, struct inventory_server *server, struct cas_why *why)
 {

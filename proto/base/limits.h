@@ -52,6 +52,7 @@ enum {
     FLEET_SERVERS = 12000,
     FLEET_ROLLOUTS_OPEN = 64,
     ROLLOUT_SERVERS = 4096,
+    ROLLOUT_LEAP = 10000, /* numbers left out once an agent says that a rollout's is of before */
     LABEL_BYTES = 64,
     REASON_BYTES = 128,
     ROLLOUT_WORDS_BYTES = 384, /* told of one decision, or of one server at a halt; a longer one

@@ -129,7 +129,7 @@ def test_a_server_that_fails_halts_the_rest_and_why_names_it(farm, failure, word
     assert "fits" in why
     assert "holds a slot for it" in farm.casfleet("why", "LON-CAS02", expect=0).stdout
     status = farm.casfleet("status", expect=1).stdout
-    assert f"{made} failed, slot held" in status and f"casfleet why {made}" in status
+    assert f"{made} {steps['LON-CAS02']['state']}, slot held" in status and f"casfleet why {made}" in status
     assert follow(farm, made).wait(20) == 1
     assert farm.casfleet("recycle", "show", made).returncode == 1
 

@@ -1,3 +1,6 @@
+#include <string.h>
+
+#include "agent/journal/ledger.h"
 #include "proto/base/failpoint.h"
 #include "tests/story/stage.h"
 #include "tests/story/stage_disk.h"
@@ -70,4 +73,23 @@ void story_jump_mono(struct story *s, const char *name, int64_t span_ms)
         stage_find(s, name)->due_ms = s->now_ms;
     }
     stage_line_add(s, false, "%s has slept", name == NULL ? "the controller" : name);
+}
+
+/* Revoked and acknowledged, so that the next row drives out the first. */
+void story_old_journal(struct story *s, const char *name, uint64_t rollout)
+{
+    struct stage_server *server = stage_find(s, name);
+    CAS_AUTO(ledger) ledger = NULL;
+    struct cas_why why = {.text = ""};
+    CAS_ASSERT(server->agent == NULL);
+    stage_disk_story(s->number);
+    stage_need(ledger_open(server->ledger_path, &ledger, &why), &why, name);
+    for (uint64_t i = 0; ledger_rollout_floor(ledger) < rollout; i++) {
+        struct ledger_row row = {.state = COMMAND_REVOKED,
+                                 .rollout_seq = rollout + (i > 0 ? 1 : 0)};
+        memcpy(row.cmd_id, &i, sizeof i);
+        stage_need(ledger_write(ledger, &row, &why), &why, name);
+        stage_need(ledger_acknowledge(ledger, row.cmd_id, row.seq, &why), &why, name);
+    }
+    stage_line_add(s, false, "the journal of %s begins anew", name);
 }

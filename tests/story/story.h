@@ -101,6 +101,8 @@ enum story_point {
  */
 void story_agent_dies(struct story *s, const char *server, enum story_point at, int64_t restart_ms);
 void story_agent_starts(struct story *s, const char *server);
+/* While its agent is down: its journal is full, and has forgotten all rollouts up to that one. */
+void story_old_journal(struct story *s, const char *server, uint64_t rollout);
 /* A text of host_sim_settings.failure; "" cures. */
 void story_fails(struct story *s, const char *server, const char *failure);
 void story_kill_worker(struct story *s, const char *server); /* Exchange recycles it by itself */

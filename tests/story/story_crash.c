@@ -184,6 +184,35 @@ STORY(crash, number_given_again_after_a_restore_is_another_plan, "Tue 00:50", 18
         EXPECT_THAT(s, story_recycles(s, name[i]) == (i < 2 ? 3 : 1));
 }
 
+/* Why: an agent's journal forgets its oldest rollouts and takes none up to them ever after. Numbers
+ * that a restored database gives again may be among them: then nobody should have to use them up
+ * one by one.
+ * How: the journal has done with 40 rollouts of which the database knows none. */
+STORY(crash, numbers_of_before_a_restore_are_left_behind, "Tue 00:50", 20)
+{
+    story_site(s, "LON", "LON-CAS01 LON-CAS02 LON-CAS03 LON-CAS04");
+    story_agent_dies(s, "LON-CAS01", POINT_NOW, -1);
+    story_old_journal(s, "LON-CAS01", 40);
+    story_agent_starts(s, "LON-CAS01");
+    story_pass(s, 60 * 1000);
+    EXPECT_THAT(s, quick_recycle(s, "LON-CAS01") == 1);
+    story_pass(s, 5 * 60 * 1000);
+    EXPECT_STATE(s, 1, ROLLOUT_HALTED);
+    EXPECT_UNTOUCHED(s, "LON-CAS01");
+    EXPECT_STEP(s, 1, "LON-CAS01", STEP_CANCELLED);
+    EXPECT_THAT(s, story_ask(s, "why", "id=r-0001", NULL) == 0);
+    EXPECT_TEXT_HAS("rollout 1 is not above 40, up to which all are closed here; the database has "
+                    "gone back: end this plan and make it anew, it will be above r-10001",
+                    story_document(s));
+    EXPECT_THAT(s, story_ask(s, "recycle.end", "id=r-0001", NULL) == 0);
+
+    uint64_t seq = quick_recycle(s, "LON-CAS01");
+    EXPECT_THAT(s, seq == 1 + ROLLOUT_LEAP + 1);
+    story_pass(s, 5 * 60 * 1000);
+    EXPECT_STATE(s, seq, ROLLOUT_DONE);
+    EXPECT_THAT(s, story_recycles(s, "LON-CAS01") == 1);
+}
+
 /* Why: the same plan is the same order, whatever the database has forgotten of it: run once more it
  * is answered, not done once more.
  * How: a backup between planning and running; after the restore the kept plan is run again. */

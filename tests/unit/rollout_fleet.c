@@ -208,15 +208,16 @@ void fleet_take(struct fleet *fleet)
     bool is_sending = false;
     for (size_t i = 0; i < fleet->actions.n; i++) {
         const struct rollout_action *action = &fleet->actions.item[i];
-        bool is_saving = action->kind == ACTION_SAVE_ROLLOUT || action->kind == ACTION_SAVE_STEP;
+        bool is_row = action->kind == ACTION_SAVE_ROLLOUT || action->kind == ACTION_SAVE_STEP;
+        bool is_saving = is_row || action->kind == ACTION_LEAP;
         /* R4: nothing is saved after the first that is sent. */
         EXPECT_FALSE(is_sending && is_saving);
-        if (is_saving)
+        if (is_row)
             save(fleet, action);
         else if (action->kind == ACTION_NOTE)
             journal_note(fleet, action);
         else
-            is_sending = true;
+            is_sending = is_sending || !is_saving;
         fleet_send(fleet, action);
     }
     fleet->actions.n = 0;

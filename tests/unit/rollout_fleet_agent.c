@@ -90,6 +90,7 @@ void fleet_send(struct fleet *fleet, const struct rollout_action *action)
     case ACTION_SEND_PLAN:
     case ACTION_SAVE_ROLLOUT:
     case ACTION_SAVE_STEP:
+    case ACTION_LEAP:
     case ACTION_NOTE:
         return;
     }

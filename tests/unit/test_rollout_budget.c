@@ -211,6 +211,26 @@ TEST(rollout, a_refusal_that_would_come_again_fails_the_step)
     }
 }
 
+/* Why: a restored database gives numbers again that an agent has done with, and each new plan would
+ * be refused until they are used up. How: refused as too old; the number the agent names in its
+ * words is not looked at. */
+TEST(rollout, a_number_of_before_leaps_and_says_what_to_do)
+{
+    uint64_t seq = 0;
+    CAS_AUTO(fleet) fleet = fleet_at_offer(&seq);
+    nack(fleet, seq, NACK_ROLLOUT_OLD);
+    size_t leap_n = 0;
+    for (size_t i = 0; i < fleet->actions.n; i++) {
+        const struct rollout_action *action = &fleet->actions.item[i];
+        leap_n += action->kind == ACTION_LEAP && action->seq == seq;
+    }
+    EXPECT_UINT_EQ(1, leap_n);
+    fleet_take(fleet);
+    EXPECT_TEXT_HAS("the database has gone back: end this plan and make it anew, it will be above "
+                    "r-10001",
+                    fleet->journal);
+}
+
 TEST(rollout, busy_and_missing_plan_are_no_failures)
 {
     uint64_t seq = 0;

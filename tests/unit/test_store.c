@@ -637,6 +637,20 @@ TEST(store, a_draft_is_valid_for_its_time_and_numbers_are_never_reused)
     EXPECT_UINT_EQ(seq + 1, next);
 }
 
+TEST(store, numbers_leap_forward_and_never_back)
+{
+    CAS_AUTO(store) store = open_at(test_path("a.db"));
+    static const struct {
+        uint64_t least, next;
+    } cases[] = {{10, 11}, {5, 12}, {12, 13}, {14, 15}};
+    for (size_t i = 0; i < CAS_COUNT(cases); i++) {
+        uint64_t next = 0;
+        EXPECT_OK(store_rollout_leap(store, cases[i].least, NULL), NULL);
+        EXPECT_OK(store_rollout_next_seq(store, &next, NULL), NULL);
+        EXPECT_UINT_EQ(cases[i].next, next);
+    }
+}
+
 struct audits {
     char text[8][AUDIT_WORDS_BYTES + 128];
     size_t n;
