@@ -38,7 +38,7 @@ struct agent_settings {
 /* Since agent_open. */
 struct agent_counts {
     uint64_t heartbeats, reports, records_acked;
-    uint64_t samples_dropped; /* the disk was full */
+    uint64_t samples_dropped; /* could not be written */
     uint64_t frames_bad;      /* did not decode, or not meant for an agent */
     uint64_t ticks_stale;     /* of an older epoch than obeyed before */
     uint64_t acts;            /* commands whose INTENT was written */

@@ -68,12 +68,13 @@ struct agent {
     int64_t writable_ms; /* next check */
     int64_t checked_ms;  /* last one */
     bool is_outbox_failing;
-    int64_t settled_ms;    /* the disk had all samples then */
-    bool is_unsettled;     /* samples since then */
-    bool is_settling;      /* the sink's next commit waits for it */
-    bool is_sink_open;     /* it has begun a transaction */
-    bool is_sink_spoilt;   /* a write of it failed */
-    uint64_t samples_lost; /* not yet told */
+    uint64_t outage_lost_n; /* samples, since it has been failing */
+    int64_t settled_ms;     /* the disk had all samples then */
+    bool is_unsettled;      /* samples since then */
+    bool is_settling;       /* the sink's next commit waits for it */
+    bool is_sink_open;      /* it has begun a transaction */
+    bool is_sink_spoilt;    /* a write of it failed */
+    uint64_t samples_lost;  /* not yet told */
     int64_t clock_offset_ms;
 
     struct agent_counts counts;

@@ -41,13 +41,17 @@ static enum cas_err sink_end(struct agent *agent, enum cas_err err, struct cas_w
     return err == CAS_OK ? done : err;
 }
 
-/* A full disk is told once, and what it cost when it is over. */
-static void outbox_failed(struct agent *agent, enum cas_err err, const struct cas_why *why)
+/* Told once, once more when it begins to cost samples, and what it cost when it is over. */
+static void
+outbox_failed(struct agent *agent, enum cas_err err, bool is_kept, const struct cas_why *why)
 {
-    if (!agent->is_outbox_failing)
+    bool is_first_loss = !is_kept && agent->outage_lost_n <= 1;
+    if (!agent->is_outbox_failing || is_first_loss)
         log_event(err == CAS_ERR_FULL ? EVENT_DISK_FULL : EVENT_OUTBOX_FAILED,
-                  "%s; samples are dropped and counted",
-                  why->text);
+                  "%s; %s",
+                  why->text,
+                  is_kept ? "no sample is lost by it, and it is tried again"
+                          : "samples are dropped and counted");
     agent->is_outbox_failing = true;
     agent->writable_ms = agent->now.mono_ms;
 }
@@ -60,7 +64,8 @@ static enum cas_err loss_tell(struct agent *agent, struct cas_why *why)
                                  .provider = cas_slice_of("casfleet"),
                                  .count = agent->samples_lost,
                                  .has_text = true,
-                                 .text = cas_slice_of("samples not kept: the disk was full")};
+                                 .text =
+                                     cas_slice_of("samples not kept: they could not be written")};
     enum cas_err err = record_encode(RECORD_event, &event, bytes, sizeof bytes, &size, why);
     if (err != CAS_OK)
         return err;
@@ -151,7 +156,6 @@ void agent_collect(struct agent *agent, unsigned due)
     char bookmark[REASON_BYTES];
     memcpy(bookmark, agent->bookmark, sizeof bookmark);
     uint64_t high = outbox_high(agent->outbox);
-    uint64_t lost = agent->samples_lost;
     agent->is_sink_spoilt = false;
     enum cas_err err = sample_collect(agent, due, &why);
     bool is_kept = err == CAS_OK;
@@ -165,15 +169,19 @@ void agent_collect(struct agent *agent, unsigned due)
         agent->samples_lost = 0;
     } else if ((due & SYMPTOM_DUE_SAMPLE) != 0) {
         agent->samples_lost++;
+        agent->outage_lost_n++;
         agent->counts.samples_dropped++;
     }
     if (err != CAS_OK) {
-        outbox_failed(agent, err, &why);
+        outbox_failed(agent, err, is_kept, &why);
         return;
     }
     if (agent->is_outbox_failing && !is_empty) {
-        log_event(EVENT_DISK_BACK, "%llu samples were lost", (unsigned long long)lost);
+        log_event(EVENT_DISK_BACK,
+                  "%llu samples were lost",
+                  (unsigned long long)agent->outage_lost_n);
         agent->is_outbox_failing = false;
+        agent->outage_lost_n = 0;
         agent->writable_ms = agent->now.mono_ms;
     }
     if (strcmp(bookmark, agent->bookmark) != 0) {
