@@ -88,6 +88,9 @@ CAS_CHECK enum cas_err rollout_entry_open(const struct rollout *saved,
                                           struct cas_why *why);
 void rollout_entry_free(struct rollout_entry *entry);
 CAS_AUTO_DEFINE(rollout_entry);
+/* Its command's id: by the plan's hash and never by its number, which a restored database gives
+ * again. */
+void rollout_step_name(const struct rollout_book *book, struct rollout *open, size_t step);
 const struct rollout_ref *rollout_refs_of(const struct rollout_book *book, uint32_t server_id);
 const struct rollout_ref *rollout_refs_next(const struct rollout_book *book,
                                             const struct rollout_ref *ref);

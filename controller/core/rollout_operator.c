@@ -117,7 +117,7 @@ static enum cas_err add_step(struct run *run, const char *name, uint32_t wave)
                                   .wave = wave,
                                   .attempt = 1,
                                   .state = STEP_PENDING};
-    run->book->derive(saved->plan_hash, saved->step_n, server->id, 1, step->cmd_id);
+    rollout_step_name(run->book, saved, saved->step_n - 1);
     return CAS_OK;
 }
 

@@ -130,13 +130,26 @@ void rollout_step_withdraw(struct rollout_turn *turn,
 #endif
 }
 
+void rollout_step_name(const struct rollout_book *book, struct rollout *open, size_t at)
+{
+    struct rollout_step *step = &open->step[at];
+    uint8_t plan[CAS_HASH_BYTES] = {0};
+
+#ifdef CASFLEET_MUTANT_I11
+    memcpy(plan, &open->seq, sizeof open->seq);
+#else
+    memcpy(plan, open->plan_hash, sizeof plan);
+#endif
+    book->derive(plan, at + 1, step->server_id, step->attempt, step->cmd_id);
+}
+
 void rollout_step_again(struct rollout_turn *turn, struct rollout_entry *entry, size_t at)
 {
     struct rollout_step *step = &entry->open.step[at];
 
     clear_timers(step);
     step->attempt++;
-    turn->book->derive(entry->open.plan_hash, at + 1, step->server_id, step->attempt, step->cmd_id);
+    rollout_step_name(turn->book, &entry->open, at);
     rollout_step_set(entry, at, STEP_PENDING);
     rollout_save_step(turn, entry, at);
 }
