@@ -312,9 +312,16 @@ enum cas_err keys_load_or_make(const char *path,
     enum cas_err err = keys_make(kind, &keys);
     if (err != CAS_OK)
         return cas_fail(why, err, "%s: no memory to keep a secret in", path);
-    err = keys_save(keys, path, why);
-    if (err != CAS_OK)
+    struct cas_why refused = {.text = ""};
+    err = keys_save(keys, path, &refused);
+    if (err == CAS_ERR_EXISTS) { /* another process was here first, and its key is the one */
+        err = keys_load(path, kind, ret_keys, why);
+        if (err == CAS_OK)
+            *ret_is_new = false;
         return err;
+    }
+    if (err != CAS_OK)
+        return cas_fail(why, err, "%s", refused.text);
     *ret_keys = CAS_TAKE(keys);
     *ret_is_new = true;
     return CAS_OK;

@@ -18,7 +18,12 @@ static const wchar_t seal_path[] = L"SOFTWARE\\casfleet\\Agent";
 static const wchar_t seal_value[] = L"KeySeal";
 /* Nothing inherited; SYSTEM and Administrators, in full. */
 static const wchar_t seal_guard[] = L"D:P(A;;KA;;;SY)(A;;KA;;;BA)";
+static const wchar_t seal_mutex[] = L"Global\\casfleet.KeySeal";
 static const char entropy_text[] = "casfleet secret key, sealed, 1";
+
+enum {
+    SEAL_WAIT_MS = 10000 /* for another process that makes it */
+};
 
 static enum cas_err
 fail(struct cas_why *why, enum cas_err err, const char *path, const char *call, DWORD number)
@@ -83,8 +88,8 @@ seal_read(enum keys_scope scope, struct keys_seal *ret_seal, struct cas_why *why
     return CAS_OK;
 }
 
-static enum cas_err
-seal_make(enum keys_scope scope, struct keys_seal *ret_seal, struct cas_why *why)
+/* The registry's key, made when there is none. */
+static enum cas_err key_make(enum keys_scope scope, HKEY *ret_key, struct cas_why *why)
 {
     SECURITY_ATTRIBUTES guard = {.nLength = sizeof guard};
     if (scope == KEYS_SCOPE_MACHINE &&
@@ -110,23 +115,65 @@ seal_make(enum keys_scope scope, struct keys_seal *ret_seal, struct cas_why *why
         status = RegSetKeySecurity(key,
                                    DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION,
                                    guard.lpSecurityDescriptor);
-    if (status == ERROR_SUCCESS) {
-        keys_random(ret_seal->byte, sizeof ret_seal->byte);
-        status =
-            RegSetValueExW(key, seal_value, 0, REG_BINARY, ret_seal->byte, sizeof ret_seal->byte);
-    }
-    if (status == ERROR_SUCCESS)
-        status = RegFlushKey(key); /* a key file whose seal is lost is lost too */
-    if (key != NULL)
-        (void)RegCloseKey(key);
     if (guard.lpSecurityDescriptor != NULL)
         (void)LocalFree(guard.lpSecurityDescriptor);
+    if (status == ERROR_SUCCESS) {
+        *ret_key = key;
+        return CAS_OK;
+    }
+    if (key != NULL)
+        (void)RegCloseKey(key);
+    return fail(why,
+                wide_err_of((DWORD)status),
+                place_of(scope),
+                "cannot be written",
+                (DWORD)status);
+}
+
+static enum cas_err
+seal_write(HKEY key, enum keys_scope scope, struct keys_seal *ret_seal, struct cas_why *why)
+{
+    keys_random(ret_seal->byte, sizeof ret_seal->byte);
+    LSTATUS status =
+        RegSetValueExW(key, seal_value, 0, REG_BINARY, ret_seal->byte, sizeof ret_seal->byte);
+    if (status == ERROR_SUCCESS)
+        status = RegFlushKey(key); /* a key file whose seal is lost is lost too */
     return status == ERROR_SUCCESS ? CAS_OK
                                    : fail(why,
                                           wide_err_of((DWORD)status),
                                           place_of(scope),
                                           "cannot be written",
                                           (DWORD)status);
+}
+
+/* One at a time: the second would replace a seal that the first's key file needs, so it takes what
+ * is there by then. The registry cannot set a value only where there is none. */
+static enum cas_err
+seal_make(enum keys_scope scope, struct keys_seal *ret_seal, struct cas_why *why)
+{
+    HKEY key = NULL;
+    enum cas_err err = key_make(scope, &key, why);
+    if (err != CAS_OK)
+        return err;
+    HANDLE mutex = CreateMutexW(NULL, FALSE, seal_mutex);
+    DWORD held = mutex == NULL ? WAIT_FAILED : WaitForSingleObject(mutex, SEAL_WAIT_MS);
+    if (held == WAIT_OBJECT_0 || held == WAIT_ABANDONED) {
+        err = seal_read(scope, ret_seal, why);
+        if (err == CAS_ERR_NOT_FOUND)
+            err = seal_write(key, scope, ret_seal, why);
+        (void)ReleaseMutex(mutex);
+    } else {
+        err = cas_fail(why,
+                       CAS_ERR_BUSY,
+                       "%s: another program makes it, or holds casfleet.KeySeal, for more than "
+                       "%d s",
+                       place_of(scope),
+                       SEAL_WAIT_MS / 1000);
+    }
+    if (mutex != NULL)
+        (void)CloseHandle(mutex);
+    (void)RegCloseKey(key);
+    return err;
 }
 
 /* The machine's where we may, else the user's; made when there is none. A seal that is there and
