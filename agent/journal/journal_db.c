@@ -127,6 +127,21 @@ journal_db_number(struct sqlite3 *db, const char *sql, int64_t *ret_value, struc
     return err;
 }
 
+enum cas_err journal_db_check(struct sqlite3 *db, struct cas_why *why)
+{
+    int64_t fault_n = 0;
+    enum cas_err err = journal_db_number(
+        db,
+        "SELECT count(*) FROM pragma_integrity_check(1) WHERE integrity_check <> 'ok'",
+        &fault_n,
+        why);
+    if (err != CAS_OK || fault_n == 0)
+        return err;
+    return journal_db_damaged(sqlite3_db_filename(db, "main"),
+                              "its parts do not fit each other",
+                              why);
+}
+
 void journal_db_undo(struct sqlite3 *db)
 {
     if (sqlite3_get_autocommit(db) == 0)

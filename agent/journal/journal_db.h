@@ -42,6 +42,9 @@ void journal_db_reset(struct sqlite3_stmt *stmt);
 /* The first column of the first row; CAS_ERR_NOT_FOUND without a row. */
 CAS_CHECK enum cas_err
 journal_db_number(struct sqlite3 *db, const char *sql, int64_t *ret_value, struct cas_why *why);
+/* Whether the file's parts fit each other: a page of an older copy has a right sum, and does not
+ * fit the index or the tree it stands in. Reads all of it. CAS_ERR_CORRUPT. */
+CAS_CHECK enum cas_err journal_db_check(struct sqlite3 *db, struct cas_why *why);
 /* Rolls back when a transaction is open; never fails. */
 void journal_db_undo(struct sqlite3 *db);
 /* Folds the log back into the file: the next write goes over the log's beginning. */

@@ -246,14 +246,9 @@ static enum cas_err numbers_read(struct ledger *ledger, const char *path, struct
  * a page of an older copy of the file does not fit the indexes, or the newest position. */
 static enum cas_err check_whole(struct ledger *ledger, const char *path, struct cas_why *why)
 {
-    int64_t fault_n = 0;
     int64_t newest = 0;
     int64_t extra_n = 0;
-    enum cas_err err = journal_db_number(
-        ledger->db,
-        "SELECT count(*) FROM pragma_integrity_check(1) WHERE integrity_check <> 'ok'",
-        &fault_n,
-        why);
+    enum cas_err err = journal_db_check(ledger->db, why);
     if (err == CAS_OK)
         err =
             journal_db_number(ledger->db, "SELECT ifnull(max(seq), 0) FROM command", &newest, why);
@@ -262,7 +257,7 @@ static enum cas_err check_whole(struct ledger *ledger, const char *path, struct 
     if (err != CAS_OK)
         return err;
     bool is_behind = newest > 0 && (uint64_t)newest != ledger->head;
-    if (fault_n == 0 && extra_n == 0 && !is_behind)
+    if (extra_n == 0 && !is_behind)
         return CAS_OK;
     return journal_db_damaged(path,
                               is_behind ? "its newest row is not the last that was written"

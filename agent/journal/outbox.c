@@ -89,6 +89,7 @@ struct outbox {
     struct outbox_state now;
     struct outbox_state before; /* the transaction */
     uint64_t handed;            /* highest given out by outbox_read since the start */
+    uint64_t dropped;           /* up to here all has left since the start; 0: nothing yet */
     int change_n;               /* of the connection, before the transaction */
     bool is_durable;            /* a commit waits for the disk */
     bool is_behind;             /* the disk may not have the last commits */
@@ -222,6 +223,8 @@ outbox_open(const char *path, int64_t cap_bytes, struct outbox **ret_outbox, str
     err = journal_db_open(&settings, &outbox->db, why);
     for (size_t i = 0; err == CAS_OK && i < STATEMENT_N; i++)
         err = journal_db_prepare(outbox->db, sql_of[i], &outbox->stmt[i], why);
+    if (err == CAS_OK)
+        err = journal_db_check(outbox->db, why);
     if (err == CAS_OK)
         err = spool_read(outbox, why);
     if (err == CAS_OK)
@@ -540,6 +543,46 @@ enum cas_err outbox_settle(struct outbox *outbox, struct cas_why *why)
     return err;
 }
 
+/* Positions follow each other, but for a gap's, which names its own. Where they do not, the disk
+ * has put back a page of before: its sum is right, and what stood in the newer one is gone. */
+static enum cas_err order_check(struct outbox *outbox,
+                                const struct record_entry *entry,
+                                uint64_t before,
+                                struct cas_why *why)
+{
+    struct record_gap gap = {.first_seq = entry->seq};
+    enum cas_err err = CAS_OK;
+    if (entry->kind == ENTRY_GAP) {
+        cas_arena_clear(outbox->scratch);
+        err = record_decode(RECORD_gap, entry->body, outbox->scratch, &gap, NULL);
+    }
+    if (err == CAS_OK && (before == 0 || gap.first_seq <= before + 1))
+        return CAS_OK;
+    char what[96];
+    struct cas_text text = CAS_TEXT(what);
+    cas_text_clear(&text);
+    cas_text_add(&text, "the records from %llu on are not in it", (unsigned long long)(before + 1));
+    return journal_db_damaged(sqlite3_db_filename(outbox->db, "main"),
+                              err == CAS_OK ? what : "a gap that cannot be one",
+                              why);
+}
+
+/* The row a statement stands at. */
+static enum cas_err next_take(struct outbox *outbox,
+                              struct cas_arena *arena,
+                              uint64_t before,
+                              struct record_entry *ret_entry,
+                              size_t *ret_bytes,
+                              struct cas_why *why)
+{
+    enum cas_err err = entry_take(outbox->stmt[READ], arena, ret_entry, ret_bytes);
+    if (err == CAS_ERR_CORRUPT)
+        return journal_db_damaged(sqlite3_db_filename(outbox->db, "main"),
+                                  "a record that cannot be one",
+                                  why);
+    return err == CAS_OK ? order_check(outbox, ret_entry, before, why) : err;
+}
+
 enum cas_err outbox_read(struct outbox *outbox,
                          uint64_t after_seq,
                          struct cas_arena *arena,
@@ -558,6 +601,7 @@ enum cas_err outbox_read(struct outbox *outbox,
     size_t entry_n = 0;
     size_t bytes = 0;
     bool is_row = true;
+    uint64_t before = after_seq > outbox->dropped ? after_seq : outbox->dropped;
     /* A position whose record a loss of power takes is given again: had the controller seen it, it
      * would take the new record for the old one and acknowledge it unread. */
     enum cas_err err = outbox_settle(outbox, why);
@@ -567,15 +611,12 @@ enum cas_err outbox_read(struct outbox *outbox,
             bytes + (size_t)sqlite3_column_bytes(stmt, 5) > WIRE_REPORT_BYTES)
             break;
         size_t body_bytes = 0;
-        err = entry_take(stmt, arena, &entry[entry_n], &body_bytes);
+        err = next_take(outbox, arena, before, &entry[entry_n], &body_bytes, why);
         bytes += body_bytes;
+        before = entry[entry_n].seq;
         entry_n += err == CAS_OK ? 1 : 0;
     }
     journal_db_reset(stmt);
-    if (err == CAS_ERR_CORRUPT && is_row)
-        return journal_db_damaged(sqlite3_db_filename(outbox->db, "main"),
-                                  "a record that cannot be one",
-                                  why);
     if (err != CAS_OK)
         return err;
     if (entry_n > 0 && entry[entry_n - 1].seq > outbox->handed)
@@ -649,7 +690,10 @@ enum cas_err outbox_drop_upto(struct outbox *outbox, uint64_t seq, struct cas_wh
         outbox->now.used_bytes -= gone;
         err = gap_trim(outbox, seq, why);
     }
-    return end(outbox, err, why);
+    err = end(outbox, err, why);
+    if (err == CAS_OK && seq > outbox->dropped)
+        outbox->dropped = seq;
+    return err;
 }
 
 enum cas_err outbox_renew(struct outbox *outbox, struct cas_why *why)
