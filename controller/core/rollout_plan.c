@@ -640,7 +640,9 @@ int64_t rollout_p95_ms(const struct rollout_book *book, enum verb verb)
         bool is_same = rollout->body.verb == (uint64_t)verb;
         for (size_t s = 0; is_same && s < rollout->step_n && n < HISTORY_MOST; s++) {
             const struct rollout_step *step = &rollout->step[s];
-            if (step->state == STEP_CLOSED && step->closed_ms > step->reserved_ms)
+            /* What was proved hours late says when it was looked at, not how long a turn takes. */
+            bool is_usual = step->state == STEP_CLOSED && step->reason != REASON_LATE_PROOF;
+            if (is_usual && step->closed_ms > step->reserved_ms)
                 span[n++] = step->closed_ms - step->reserved_ms;
         }
     }

@@ -76,7 +76,8 @@ static int64_t rollout_left_ms(const struct rollout *rollout, const struct rollo
     int64_t sum_ms = 0;
     for (size_t i = 0; i < rollout->step_n; i++) {
         const struct rollout_step *step = &rollout->step[i];
-        if (step->state == STEP_CLOSED && step->closed_ms > step->reserved_ms) {
+        bool is_usual = step->state == STEP_CLOSED && step->reason != REASON_LATE_PROOF;
+        if (is_usual && step->closed_ms > step->reserved_ms) {
             sum_ms += step->closed_ms - step->reserved_ms;
             n++;
         }

@@ -213,6 +213,28 @@ TEST(rollout, an_unknown_outcome_is_settled_by_a_new_healthy_worker)
     EXPECT_UINT_EQ(1, fleet->effect_n);
 }
 
+/* Why: how long a turn takes is told to people who plan a night by it. How: six turns as usual, one
+ * proved two hours late. */
+TEST(rollout, a_late_proof_does_not_count_as_a_long_turn)
+{
+    CAS_AUTO(fleet) fleet = fleet_open(8, 1);
+    struct rollout_wish wish = fleet_wish(fleet);
+    uint64_t seq = fleet_run(fleet, "A-CAS[1-6]", &wish);
+    fleet_until_state(fleet, seq, ROLLOUT_DONE, 60 * MINUTE_MS);
+    int64_t usual_ms = rollout_p95_ms(fleet->book, VERB_recycle);
+    EXPECT_TRUE(usual_ms > 0 && usual_ms < 5 * MINUTE_MS);
+    struct fleet_agent *agent = fleet_agent(fleet, "A-CAS7");
+    agent->outcome = COMMAND_UNKNOWN;
+    agent->keeps_worker = true;
+    seq = fleet_run(fleet, "A-CAS7", &wish);
+    fleet_until_state(fleet, seq, ROLLOUT_HALTED, 10 * MINUTE_MS);
+    fleet_pass(fleet, 120 * MINUTE_MS);
+    agent->pid = 7788;
+    agent->start_ms = fleet->at_ms;
+    fleet_until(fleet, seq, "A-CAS7", STEP_CLOSED, 5 * MINUTE_MS);
+    EXPECT_INT_EQ(usual_ms, rollout_p95_ms(fleet->book, VERB_recycle));
+}
+
 /* ---- proof ---- */
 
 /* A rollout of one server, the act done and its RESULT in; heartbeats come by hand from here on. */
