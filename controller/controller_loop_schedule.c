@@ -173,6 +173,84 @@ static enum cas_err ranked(const struct turn *turn,
     return err;
 }
 
+/* ---- who is left out ---- */
+
+enum detail {     /* of those left out: as much as there is room for */
+    DETAIL_WORDS, /* names, and of one alone what was seen of it */
+    DETAIL_REASONS,
+    DETAIL_COUNTS,
+    DETAIL_LEAST,
+    DETAIL_END
+};
+
+/* Those left out for the same reason, together: "LON-CAS02 (has the fix: ...), LON-CAS[03-04]
+ * (silent)". at [skip_n] is scratch. */
+static void add_left_out(const struct turn *turn,
+                         const struct rollout_draft *draft,
+                         enum detail detail,
+                         size_t *at,
+                         struct cas_text *text)
+{
+    if (detail == DETAIL_LEAST) {
+        cas_text_add(text, "%zu", draft->skip_n);
+        return;
+    }
+    bool has_told[REASON_END] = {false};
+    const char *joint = "";
+    for (size_t i = 0; i < draft->skip_n; i++) {
+        const struct rollout_skip *first = &draft->skip[i];
+        size_t n = 0;
+        if (has_told[first->reason])
+            continue;
+        has_told[first->reason] = true;
+        for (size_t k = i; k < draft->skip_n; k++) {
+            if (draft->skip[k].reason == first->reason)
+                at[n++] = draft->skip[k].at;
+        }
+        cas_text_add(text, "%s", joint);
+        if (detail == DETAIL_COUNTS)
+            cas_text_add(text, "%zu", n);
+        else
+            inventory_fold(turn->c->inventory, at, n, text);
+        cas_text_add(text,
+                     " (%s)",
+                     n == 1 && detail == DETAIL_WORDS ? first->words
+                                                      : rollout_reason_words(first->reason));
+        joint = ", ";
+    }
+}
+
+/* The audit puts the site before them. */
+static struct cas_text words_of(struct turn *turn)
+{
+    struct cas_text text = CAS_TEXT(turn->run.words);
+    size_t site = strlen(turn->run.site);
+    text.cap -= site > 0 ? site + 2 : 0;
+    return text;
+}
+
+/* Behind what the words say already. */
+static enum cas_err
+tell_left_out(struct turn *turn, const struct rollout_draft *draft, const char *joint)
+{
+    size_t *at = calloc(draft->skip_n + 1, sizeof *at);
+    size_t used = strlen(turn->run.words);
+    if (at == NULL)
+        return CAS_ERR_NOMEM;
+    bool is_cut = draft->skip_n > 0;
+    for (int detail = DETAIL_WORDS; is_cut && detail < DETAIL_END; detail++) {
+        struct cas_text text = words_of(turn);
+        text.used = used;
+        cas_text_add(&text, "%s", joint);
+        add_left_out(turn, draft, (enum detail)detail, at, &text);
+        is_cut = text.is_cut;
+    }
+    free(at);
+    return CAS_OK;
+}
+
+/* ---- the most urgent ---- */
+
 /* The most urgent ones for as many waves as fit, those left out named in the words. */
 static enum cas_err trim(struct turn *turn, size_t wave_most, struct rollout_draft *draft)
 {
@@ -195,7 +273,7 @@ static enum cas_err trim(struct turn *turn, size_t wave_most, struct rollout_dra
         kept_n--;
     }
     if (err == CAS_OK) {
-        struct cas_text text = CAS_TEXT(turn->run.words);
+        struct cas_text text = words_of(turn);
         cas_text_clear(&text);
         cas_text_add(&text,
                      "the window is too short for all: the %zu most urgent go, left out ",
@@ -207,6 +285,7 @@ static enum cas_err trim(struct turn *turn, size_t wave_most, struct rollout_dra
                            "the window is too short for all: the %zu most urgent go, left out %zu",
                            kept_n,
                            all_n - kept_n);
+        err = tell_left_out(turn, &ranking, "; also left out ");
     }
     rollout_draft_done(&ranking);
     free(order);
@@ -264,13 +343,15 @@ static enum cas_err fit(struct turn *turn, struct rollout_draft *draft)
                     left);
     }
     enum cas_err err = CAS_OK;
-    if (draft->wave_n > wave_most)
+    if (draft->wave_n > wave_most) {
         err = trim(turn, wave_most, draft);
-    else
+    } else {
         (void)snprintf(turn->run.words,
                        sizeof turn->run.words,
                        "began with %zu servers",
                        draft->server_n);
+        err = tell_left_out(turn, draft, "; left out ");
+    }
     return err == CAS_OK ? run_draft(turn, draft) : err;
 }
 
@@ -323,8 +404,13 @@ static enum cas_err plan(struct turn *turn)
         err = store_rollout_next_seq(turn->c->store, &turn->run.seq, &turn->why);
     if (err == CAS_OK)
         err = draft_of(turn, turn->at, turn->n, false, &draft);
-    if (err == CAS_OK)
+    if (err == CAS_OK) {
         err = fit(turn, &draft);
+    } else if (err == CAS_ERR_GUARD && draft.server_n == 0 && draft.skip_n > 0) {
+        err = skip(turn, "skipped: nothing to do");
+        if (err == CAS_OK)
+            err = tell_left_out(turn, &draft, "; left out ");
+    }
     rollout_draft_done(&draft);
     return err;
 }

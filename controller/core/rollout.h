@@ -72,6 +72,7 @@ enum rollout_reason { /* machine-readable: every grant, denial and hold; words i
     REASON_NO_LEAK = 36,    /* left out of a plan: just in time, and it does not leak */
     REASON_YOUNG = 37,      /* left out of a plan: its worker is younger than asked for */
     REASON_FROZEN = 38,     /* the farm is frozen: what has not begun waits, and is missed then */
+    REASON_END
 };
 const char *rollout_state_words(enum rollout_state state);
 const char *rollout_step_words(enum rollout_step_state state);

@@ -42,12 +42,20 @@ static enum cas_err against_read(const struct view_scene *scene,
     return CAS_OK;
 }
 
-/* Why this window is not as one would think; "" nothing. */
-static void note_of(const struct window_rule *rule,
-                    const struct window_time *time,
-                    const struct against *against,
-                    struct cas_text *text)
+/* What becomes of a window, by what is said until now. */
+enum stands {
+    STANDS_OPEN,
+    STANDS_WAITING, /* for the freeze to end */
+    STANDS_OFF      /* nothing begins in it, whatever is said until then */
+};
+
+/* And why it is not as one would think; "" nothing. */
+static enum stands note_of(const struct window_rule *rule,
+                           const struct window_time *time,
+                           const struct against *against,
+                           struct cas_text *text)
 {
+    enum stands stands = time->shift == WINDOW_LEAPT_OVER ? STANDS_OFF : STANDS_OPEN;
     cas_text_add(text, "%s", window_shift_words(time->shift));
     for (size_t i = 0; i < against->n; i++) {
         const struct store_blackout *item = &against->blackout[i];
@@ -58,11 +66,12 @@ static void note_of(const struct window_rule *rule,
                          text->used > 0 ? "; " : "",
                          item->dates.name,
                          item->calendar);
-            return;
+            return STANDS_OFF;
         }
     }
     if (against->freeze.is_on)
         cas_text_add(text, "%sskipped as long as the freeze is on", text->used > 0 ? "; " : "");
+    return against->freeze.is_on && stands == STANDS_OPEN ? STANDS_WAITING : stands;
 }
 
 static void set_time_text(json_t *object, const char *key, int64_t wall_ms, int32_t off_s)
@@ -81,7 +90,7 @@ static json_t *window_json(const struct window_rule *rule,
     json_t *item = json_object();
     char note[VIEW_TEXT_BYTES] = "";
     struct cas_text text = CAS_TEXT(note);
-    note_of(rule, time, against, &text);
+    enum stands stands = note_of(rule, time, against, &text);
     view_set_text(item, "site", site);
     view_set_text(item, "zone", rule->zone);
     view_set_time(item, "start_ms", time->start_ms);
@@ -91,6 +100,7 @@ static json_t *window_json(const struct window_rule *rule,
     set_time_text(item, "until", time->end_ms, time->end_off_s);
     json_object_set_new(item, "length_ms", json_integer(time->end_ms - time->start_ms));
     view_set_text(item, "note", note);
+    json_object_set_new(item, "off", json_boolean(stands == STANDS_OFF));
     return item;
 }
 
@@ -534,8 +544,8 @@ static void planned_event(const struct known *known,
     const char *site = "";
     struct window_rule own = rule_at(&known->rule, &known->sites, opening, &site);
     struct cas_text note = CAS_TEXT(event->words);
-    note_of(&own, &opening->time, against, &note);
-    bool is_off = schedule->is_paused || strstr(event->words, "skipped") != NULL;
+    enum stands stands = note_of(&own, &opening->time, against, &note);
+    bool is_off = schedule->is_paused || stands != STANDS_OPEN;
     event->state = is_off ? WINDOW_EVENT_CANCELLED : WINDOW_EVENT_PLANNED;
     event->start_ms = opening->time.start_ms;
     event->end_ms = opening->time.end_ms;

@@ -60,7 +60,7 @@ struct view_preview {
     uint32_t most;
 };
 /* SchedulePreview: name, window, recur, zone, by_site, items[{start_ms, end_ms, site, zone, local,
- * utc, until, note}]. */
+ * utc, until, note, off}]. off: nothing begins in it, and note says why; a freeze may yet end. */
 CAS_CHECK enum cas_err view_schedule_preview(const struct view_scene *scene,
                                              const struct view_preview *preview,
                                              char **ret_document,

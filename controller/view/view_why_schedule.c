@@ -15,13 +15,6 @@ static const char *text_of(const json_t *object, const char *key)
     return text == NULL ? "" : text;
 }
 
-/* Nothing begins in it whatever is said until then, and its note says why; a freeze may end. */
-static bool is_off(const json_t *window)
-{
-    const char *note = text_of(window, "note");
-    return strstr(note, "skipped: ") != NULL || strstr(note, "does not take place") != NULL;
-}
-
 /* "Sat 28 Nov 2026 01:00 +01:00 (Sat 28 Nov 2026 00:00 UTC)", by site time "BER Sat ..." */
 static const char *start_of(const json_t *window, char ret_text[START_BYTES])
 {
@@ -122,7 +115,8 @@ static void why_off(const struct view_scene *scene,
     view_add_next(next, "casfleet freeze off", "nothing begins before");
 }
 
-/* The windows one after the other, up to the first that nothing stands against. */
+/* The windows one after the other, up to the first that nothing stands against; a freeze may end.
+ */
 static void why_next(const struct view_scene *scene,
                      const struct store_schedule *schedule,
                      const json_t *windows,
@@ -134,7 +128,7 @@ static void why_next(const struct view_scene *scene,
     char start[START_BYTES];
     json_array_foreach(windows, i, window)
     {
-        if (!is_off(window)) {
+        if (!json_is_true(json_object_get(window, "off"))) {
             first = window;
             break;
         }

@@ -13,6 +13,8 @@ def site(tmp_path_factory):
     farm = Farm(tmp_path_factory.mktemp("calendar") / "farm").start()
     for number in (1, 2, 3):
         farm.agent(f"LON-CAS0{number}", "LON", speed=200)
+    farm.agent("LON-CAS04", "LON", build="15.1.1591.10")  # it has the fix
+    farm.agent("LON-CAS05", "LON", ram_bytes=1 << 30)  # two workers do not fit
     farm.operator("ops.viewer", "viewer")
     farm.wait_up()
     yield farm
@@ -122,7 +124,11 @@ def test_a_window_runs_its_plan_and_the_calendar_says_so(site, tmp_path):
 
     wait_until(lambda: site.json("schedule", "show", "nightly")["runs"], 180, lambda: site.casfleet("schedule", "list").stdout)
     run = site.json("schedule", "show", "nightly")["runs"][0]
-    assert run["rollout"] and run["words"] == "began with 3 servers", run
+    assert run["rollout"] and run["words"].startswith("began with 3 servers; left out LON-CAS04 (has the fix"), run
+    assert "LON-CAS05 (two workers do not fit in memory" in run["words"], run
+    for asked in (["schedule", "show", "nightly"], ["schedule", "list"], ["why", "nightly"]):
+        shown = " ".join(site.casfleet(*asked).stdout.split())
+        assert "left out LON-CAS04 (has the fix" in shown and "LON-CAS05 (two workers do not fit in memory" in shown, shown
     site.wait_state(run["rollout"], {"done"}, 120)
     assert "nightly" in site.casfleet("schedule", "list", "-o", "name", expect=0).stdout
 

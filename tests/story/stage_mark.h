@@ -15,7 +15,7 @@ enum stage_fault {
 };
 enum {
     MARK_STATES = STEP_SKIPPED + 1,
-    MARK_REASONS = REASON_FROZEN + 1,
+    MARK_REASONS = REASON_END,
     MARK_NACKS = NACK_HELD + 1,
     MARK_ROLLOUTS = ROLLOUT_MISSED + 1
 };

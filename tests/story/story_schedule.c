@@ -1,5 +1,7 @@
 #include "tests/story/story.h"
 
+#include <stdio.h>
+
 #define EOL "\xe2\x80\xa8" /* as the command line ends the lines of a file */
 
 enum {
@@ -191,6 +193,82 @@ STORY(schedule, short_window_trims_to_the_most_urgent_and_names_the_rest, "Tue 0
                     story_document(s));
     EXPECT_STATE(s, 1, ROLLOUT_DONE);
     EXPECT_INT_EQ(2, recycles(s));
+}
+
+static void set_memory(struct story *s, const char *server, double available, double worker)
+{
+    struct inventory *inventory = controller_inventory(story_controller(s));
+    struct inventory_value *value = inventory_by_name(inventory, cas_slice_of(server))->value;
+    int64_t now_ms = story_now(s);
+    value[SYMPTOM_memory_available] =
+        (struct inventory_value){.is_known = true, .value = available, .at_ms = now_ms};
+    value[SYMPTOM_private_bytes] =
+        (struct inventory_value){.is_known = true, .value = worker, .at_ms = now_ms};
+}
+
+/* Why: a server that a run leaves out in silence is taken for recycled, week after week.
+ * How: one is short of memory, two are held by their own people: one goes. Then all are held. */
+STORY(schedule, run_names_those_it_leaves_out_with_the_reason, "Tue 00:50", 62)
+{
+    static const char said[] =
+        "began with 1 servers; left out LON-CAS01 (two workers do not fit in memory: 500 MB free, "
+        "the worker has 3.0 GB";
+    static const char held[] = "LON-CAS[02-03] (held on the server by its own people)";
+    begin(s, "window=daily 01:00-05:00", "gap=1m");
+    story_veto(s, "LON-CAS02", "mailbox move");
+    story_veto(s, "LON-CAS03", "new disk");
+    story_until(s, "00:59:59");
+    story_pass(s, 990);
+    set_memory(s, "LON-CAS01", 0.5e9, 3e9);
+    story_until(s, "01:30");
+    EXPECT_INT_EQ(1, recycles(s));
+    static const char *const asked[] = {"schedule.show", "schedule.list", "why"};
+    for (size_t i = 0; i < CAS_COUNT(asked); i++) {
+        EXPECT_THAT(s, story_ask(s, asked[i], i == 1 ? NULL : "id=weekly", NULL) == 0);
+        EXPECT_TEXT_HAS(said, story_document(s));
+        EXPECT_TEXT_HAS(held, story_document(s));
+    }
+    EXPECT_TEXT_HAS("schedule.began", story_document(s)); /* by the audit, the same */
+    story_veto(s, "LON-CAS01", "new disk");
+    story_veto(s, "LON-CAS04", "new disk");
+    EXPECT_THAT(s,
+                story_ask(s, "schedule.add", "id=late", "window=daily 01:40", "target=all", NULL) ==
+                    0);
+    story_until(s, "01:41");
+    EXPECT_INT_EQ(1, recycles(s));
+    EXPECT_THAT(s, story_ask(s, "schedule.show", "id=late", NULL) == 0);
+    EXPECT_TEXT_HAS("skipped: nothing to do; left out LON-CAS[01-04] (held on the server by its "
+                    "own people)",
+                    story_document(s));
+}
+
+/* Why: the words have room for so much: then less is said of each, and all are counted still.
+ * How: more servers than their names fit, each with a hole in its number; those of the half that is
+ * held by its own people are left out. */
+STORY(schedule, run_counts_those_left_out_that_no_line_can_name, "Tue 00:50", 63)
+{
+    char names[1200], name[40];
+    struct cas_text text = CAS_TEXT(names);
+    cas_text_clear(&text);
+    for (int i = 0; i < 24; i++)
+        cas_text_add(&text, "%sLON-%c-MAILBOX-AND-CLIENT", i > 0 ? " " : "", 'A' + i);
+    story_site(s, "LON", names);
+    EXPECT_THAT(s,
+                story_ask(s,
+                          "schedule.add",
+                          "id=weekly",
+                          "window=daily 01:00-05:00",
+                          "target=all",
+                          "no-drain",
+                          NULL) == 0);
+    for (int i = 0; i < 20; i++) {
+        (void)snprintf(name, sizeof name, "LON-%c-MAILBOX-AND-CLIENT", 'A' + i);
+        story_veto(s, name, "mailbox move");
+    }
+    story_until(s, "01:01");
+    EXPECT_THAT(s, story_ask(s, "schedule.show", "id=weekly", NULL) == 0);
+    EXPECT_TEXT_HAS("began with 4 servers; left out 20 (held on the server by its own people)",
+                    story_document(s));
 }
 
 /* Why: a window that not one server can end in is skipped with the numbers.
