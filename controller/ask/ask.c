@@ -35,7 +35,7 @@ static const struct ask_row row_of[ASK_END] = {
     [ASK_schedule_add] =
         {ask_schedule_add,
          "id window target selector exclude at-once gap settle drain no-drain act proof healthy "
-         "stop-after floor pool no-canary fixed-too verb"},
+         "stop-after floor pool no-canary fixed-too just-in-time min-age ram verb"},
     [ASK_schedule_list] = {ask_schedule_list, ""},
     [ASK_schedule_show] = {ask_schedule_show, "id"},
     [ASK_schedule_preview] = {ask_schedule_preview, "id window target selector exclude from most"},

@@ -94,18 +94,13 @@ static enum cas_err wish_numbers(struct ask_call *call, struct rollout_wish *wis
 
 static enum cas_err wish_gates(struct ask_call *call, struct rollout_wish *wish)
 {
-    static const char *const name[] = {"fit", "known", "any"}; /* enum plan_ram */
     struct cas_slice ram = ask_get(call, "ram");
-    size_t at = 0;
-    while (ask_has(call, "ram") && at < CAS_COUNT(name) && !cas_slice_is(ram, name[at]))
-        at++;
-    if (at == CAS_COUNT(name))
+    if (ask_has(call, "ram") && !rollout_ram_from(ram, &wish->ram))
         return cas_fail(&call->why,
                         CAS_ERR_RANGE,
                         "--ram \"%.*s\": fit, known or any",
                         (int)(ram.size < 40 ? ram.size : 40),
                         ram.data);
-    wish->ram = (enum plan_ram)at;
     wish->is_fixed_too = ask_has(call, "fixed-too");
     wish->is_just_in_time = ask_has(call, "just-in-time");
     return ask_get_span(call, "min-age", 400LL * DAY_MS, &wish->min_age_ms);

@@ -66,6 +66,27 @@ static void print_policy(FILE *out, const json_t *document)
         json_is_true(json_object_get(policy, "canary")) ? ", the first one alone" : "");
 }
 
+/* Who of them is left out of a run. */
+static void print_gates(FILE *out, const json_t *document)
+{
+    const json_t *policy = json_object_get(document, "policy");
+    char age[48] = "";
+    struct cas_text text = CAS_TEXT(age);
+    if (cli_int(policy, "min_age_ms") > 0) {
+        cas_text_add(&text, ", worker at least ");
+        cas_text_span(&text, cli_int(policy, "min_age_ms"));
+        cas_text_add(&text, " old");
+    }
+    cli_print_line(out,
+                   "  %-8s memory for two workers: %s%s%s%s",
+                   "gates",
+                   cli_text(policy, "ram"),
+                   age,
+                   json_is_true(json_object_get(policy, "just_in_time")) ? ", just in time" : "",
+                   json_is_true(json_object_get(policy, "fixed_too")) ? ", those with the fix too"
+                                                                      : "");
+}
+
 static void print_runs(FILE *out, const json_t *document)
 {
     size_t i = 0;
@@ -103,6 +124,7 @@ void cli_print_schedule(FILE *out, const json_t *document, bool is_wide)
                    cli_text(document, "by"));
     cli_print_frozen(out, document);
     print_policy(out, document);
+    print_gates(out, document);
     size_t i = 0;
     const json_t *item = NULL;
     json_array_foreach(json_object_get(document, "items"), i, item)

@@ -77,6 +77,8 @@ enum rollout_reason { /* machine-readable: every grant, denial and hold; words i
 const char *rollout_state_words(enum rollout_state state);
 const char *rollout_step_words(enum rollout_step_state state);
 const char *rollout_reason_words(enum rollout_reason reason);
+const char *rollout_ram_words(enum plan_ram ram); /* as typed: fit, known, any */
+bool rollout_ram_from(struct cas_slice words, enum plan_ram *ret_ram);
 
 struct rollout_evidence { /* as the agent wrote it; wall clocks are the agent's */
     uint64_t seq; /* journal position of the outcome; 0: none yet. With a state: an attempt before

@@ -97,6 +97,27 @@ const char *rollout_reason_words(enum rollout_reason reason)
     return is_known ? words[reason] : "?";
 }
 
+static const char *const ram_words[] = {
+    [PLAN_RAM_FIT] = "fit",
+    [PLAN_RAM_KNOWN] = "known",
+    [PLAN_RAM_ANY] = "any",
+};
+
+const char *rollout_ram_words(enum plan_ram ram)
+{
+    return (size_t)ram < CAS_COUNT(ram_words) ? ram_words[ram] : "?";
+}
+
+bool rollout_ram_from(struct cas_slice words, enum plan_ram *ret_ram)
+{
+    size_t at = 0;
+    while (at < CAS_COUNT(ram_words) && !cas_slice_is(words, ram_words[at]))
+        at++;
+    if (at < CAS_COUNT(ram_words))
+        *ret_ram = (enum plan_ram)at;
+    return at < CAS_COUNT(ram_words);
+}
+
 bool rollout_is_open(const struct rollout *rollout)
 {
     switch (rollout->state) {

@@ -112,6 +112,11 @@ static const char *const migrations[STORE_SCHEMA] = {
     " SELECT schedule_id, start_ms, '', end_ms, name, rollout_seq, words FROM schedule_run;"
     "DROP TABLE schedule_run;"
     "ALTER TABLE schedule_run_by_site RENAME TO schedule_run;",
+
+    /* A policy's gates; those before stay as a plan's are when nothing is said. */
+    "ALTER TABLE schedule ADD COLUMN ram INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE schedule ADD COLUMN is_just_in_time INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE schedule ADD COLUMN min_age_ms INTEGER NOT NULL DEFAULT 0;",
 };
 
 static enum cas_err

@@ -61,6 +61,9 @@ store_schedule_save(struct store *store, struct store_schedule *schedule, struct
     sql_i64(&sql, schedule->start_ms);
     sql_i64(&sql, schedule->end_ms);
     sql_text(&sql, schedule->site);
+    sql_i64(&sql, schedule->policy.ram);
+    sql_i64(&sql, schedule->policy.is_just_in_time);
+    sql_i64(&sql, schedule->policy.min_age_ms);
     return sql_run(&sql, why);
 }
 
@@ -102,6 +105,9 @@ static void schedule_read(struct sql *sql, struct store_schedule *schedule)
     schedule->start_ms = sql_get_i64(sql, 22);
     schedule->end_ms = sql_get_i64(sql, 23);
     sql_get_text(sql, 24, schedule->site, sizeof schedule->site);
+    policy->ram = (enum plan_ram)sql_get_i64(sql, 25);
+    policy->is_just_in_time = sql_get_i64(sql, 26) != 0;
+    policy->min_age_ms = sql_get_i64(sql, 27);
 }
 
 enum cas_err store_schedule_find(struct store *store,

@@ -11,7 +11,7 @@
 #include "proto/base/file.h"
 
 enum {
-    STORE_SCHEMA = 4,        /* the newest form this program knows */
+    STORE_SCHEMA = 5,        /* the newest form this program knows */
     STORE_ENTRY_HEAD = 19,   /* bytes before each entry's body in a report row */
     STORE_EXPIRE_ROWS = 500, /* at most so many a call */
     STORE_SPOOLS_KEPT = 16,  /* earlier spools of a server */

@@ -355,6 +355,9 @@ static void set_policy(json_t *object, const struct rollout_wish *policy)
     view_set_count(shown, "floor_pct", policy->floor_pct);
     json_object_set_new(shown, "canary", json_boolean(policy->has_canary));
     json_object_set_new(shown, "fixed_too", json_boolean(policy->is_fixed_too));
+    json_object_set_new(shown, "just_in_time", json_boolean(policy->is_just_in_time));
+    json_object_set_new(shown, "min_age_ms", json_integer(policy->min_age_ms));
+    view_set_text(shown, "ram", rollout_ram_words(policy->ram));
     json_object_set_new(object, "policy", shown);
 }
 

@@ -56,6 +56,8 @@ def test_a_preview_over_the_2026_clock_changes_says_what_happens(site, window, d
     (5, "no such schedule", ["schedule", "preview", "nothing"]),
     (5, "ROM-CAS01", ["schedule", "add", "a", "ROM-CAS01", "--window", "daily"]),
     (6, "not frozen", ["freeze", "off"]),
+    (2, '--ram "lots": fit, known or any', ["schedule", "add", "a", "all", "--window", "daily", "--ram", "lots"]),
+    (2, "--min-age: 401d is outside 0 s .. 400 d", ["schedule", "add", "a", "all", "--window", "daily", "--min-age", "401d"]),
     (2, "no-such.ics", ["schedule", "import-blackouts", "no-such.ics"]),
 ])
 def test_what_cannot_be_is_refused_with_the_reason(site, code, words, arguments):
@@ -107,7 +109,13 @@ def test_a_window_runs_its_plan_and_the_calendar_says_so(site, tmp_path):
     start = (datetime.now(timezone.utc) + timedelta(seconds=80)).replace(second=0, microsecond=0)
     window = start.strftime("daily %H:%M-") + (start + timedelta(hours=2)).strftime("%H:%M")
     done = site.casfleet("schedule", "add", "nightly", "-l", "site=LON", "--window", window, "--gap", "0s", "--settle", "0s",
+                         "--no-drain", "--floor", "50", "--min-age", "1m", "--fixed-too", "--just-in-time", "--ram", "known", expect=0)
+    gates = "gates    memory for two workers: known, worker at least 1 min old, just in time, those with the fix too"
+    assert gates in done.stdout, done.stdout
+    site.casfleet("schedule", "remove", "nightly", expect=0)
+    done = site.casfleet("schedule", "add", "nightly", "-l", "site=LON", "--window", window, "--gap", "0s", "--settle", "0s",
                          "--no-drain", "--floor", "50", expect=0)
+    assert "  gates    memory for two workers: fit\n" in done.stdout
     assert done.stdout.startswith("nightly  daily ") and "(added)" in done.stdout
     assert "next     " + start.strftime("%a %d %b %Y %H:%M UTC") in done.stdout
     assert site.casfleet("schedule", "add", "nightly", "all", "--window", "daily").returncode == 2

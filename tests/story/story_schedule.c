@@ -242,6 +242,70 @@ STORY(schedule, run_names_those_it_leaves_out_with_the_reason, "Tue 00:50", 62)
                     story_document(s));
 }
 
+/* Why: what a plan by hand may leave out or take all the same, a schedule may: it is a policy.
+ * How: one is short of memory and taken all the same, one has lost its worker a moment ago. The
+ * values are held against limits when it is added, not in the night. */
+STORY(schedule, policy_says_who_is_left_out, "Tue 00:50", 64)
+{
+    story_site(s, "LON", "LON-CAS01 LON-CAS02 LON-CAS03 LON-CAS04");
+    static const struct {
+        const char *argument, *error;
+    } bad[] = {
+        {"ram=perhaps", "--ram \"perhaps\": fit, known or any"},
+        {"ram=", "--ram \"\": fit, known or any"},
+        {"min-age=-1s", "--min-age: \"-1s\""},
+        {"min-age=401d", "--min-age: 401d is outside 0 s .. 400 d"},
+    };
+    for (size_t i = 0; i < CAS_COUNT(bad); i++) {
+        EXPECT_THAT(s,
+                    story_ask(s,
+                              "schedule.add",
+                              "id=weekly",
+                              "window=daily 01:00-05:00",
+                              "target=all",
+                              bad[i].argument,
+                              NULL) == 2);
+        EXPECT_TEXT_HAS(bad[i].error, story_error(s));
+    }
+    EXPECT_THAT(s,
+                story_ask(s,
+                          "schedule.add",
+                          "id=weekly",
+                          "window=daily 01:00-05:00",
+                          "target=all",
+                          "gap=1m",
+                          "no-drain",
+                          "ram=any",
+                          "min-age=10m",
+                          NULL) == 0);
+    EXPECT_THAT(s,
+                story_ask(s,
+                          "schedule.add",
+                          "id=rare",
+                          "window=daily 01:30-05:00",
+                          "target=all",
+                          "just-in-time",
+                          "min-age=400d",
+                          NULL) == 0);
+    EXPECT_TEXT_HAS("\"just_in_time\":true,\"min_age_ms\":34560000000,\"ram\":\"fit\"",
+                    story_document(s));
+    story_until(s, "00:55");
+    story_kill_worker(s, "LON-CAS02");
+    story_until(s, "00:59:59");
+    story_pass(s, 990);
+    set_memory(s, "LON-CAS01", 0.5e9, 3e9);
+    story_until(s, "01:31");
+    EXPECT_INT_EQ(3, recycles(s));
+    EXPECT_UNTOUCHED(s, "LON-CAS02");
+    EXPECT_THAT(s, story_ask(s, "schedule.show", "id=weekly", NULL) == 0);
+    EXPECT_TEXT_HAS("began with 3 servers; left out LON-CAS02 (recycled 5 min ago by itself)",
+                    story_document(s));
+    EXPECT_TEXT_HAS("\"just_in_time\":false,\"min_age_ms\":600000,\"ram\":\"any\"",
+                    story_document(s));
+    EXPECT_THAT(s, story_ask(s, "schedule.show", "id=rare", NULL) == 0);
+    EXPECT_TEXT_HAS("skipped: nothing to do; left out LON-CAS[01-04] (", story_document(s));
+}
+
 /* Why: the words have room for so much: then less is said of each, and all are counted still.
  * How: more servers than their names fit, each with a hole in its number; those of the half that is
  * held by its own people are left out. */

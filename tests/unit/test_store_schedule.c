@@ -29,6 +29,9 @@ static void schedule_make(struct store_schedule *schedule, const char *name, int
     rollout_wish_default(&schedule->policy, noon);
     schedule->policy.at_once = 2;
     schedule->policy.has_canary = false;
+    schedule->policy.ram = PLAN_RAM_KNOWN;
+    schedule->policy.is_just_in_time = true;
+    schedule->policy.min_age_ms = 5 * day_ms;
     (void)snprintf(schedule->name, sizeof schedule->name, "%s", name);
     (void)snprintf(schedule->window, sizeof schedule->window, "daily 01:00");
     (void)snprintf(schedule->selector, sizeof schedule->selector, "site=LON");
@@ -64,6 +67,9 @@ TEST(store, a_schedule_survives_as_it_was_said)
     EXPECT_UINT_EQ(2, read[0].policy.at_once);
     EXPECT_FALSE(read[0].policy.has_canary);
     EXPECT_INT_EQ(soon.policy.settle_ms, read[0].policy.settle_ms);
+    EXPECT_INT_EQ(PLAN_RAM_KNOWN, read[0].policy.ram);
+    EXPECT_TRUE(read[0].policy.is_just_in_time);
+    EXPECT_INT_EQ(5 * day_ms, read[0].policy.min_age_ms);
     EXPECT_OK(store_schedule_first(store, &first, &has, &why), &why);
     EXPECT_TRUE(has && first.id == soon.id);
     soon.is_paused = true;
@@ -209,6 +215,8 @@ TEST(store, a_database_from_before_sites_is_brought_up)
         sqlite3_exec(
             db,
             "DROP TABLE site; DROP TABLE schedule_run; ALTER TABLE schedule DROP COLUMN site;"
+            "ALTER TABLE schedule DROP COLUMN ram; ALTER TABLE schedule DROP COLUMN "
+            "is_just_in_time; ALTER TABLE schedule DROP COLUMN min_age_ms;"
             "CREATE TABLE schedule_run (schedule_id INTEGER NOT NULL, start_ms INTEGER NOT "
             "NULL, end_ms INTEGER NOT NULL, name TEXT NOT NULL, rollout_seq INTEGER NOT NULL,"
             " words TEXT NOT NULL, PRIMARY KEY (schedule_id, start_ms)) STRICT, WITHOUT ROWID;"
@@ -228,6 +236,41 @@ TEST(store, a_database_from_before_sites_is_brought_up)
     EXPECT_TEXT_EQ("kept", run[0].words);
     EXPECT_TEXT_EQ("", run[0].site);
     EXPECT_UINT_EQ(7, run[0].seq);
+    store_free(store);
+}
+
+/* Why: a schedule that was made before its policy had gates must go on as it did.
+ * How: the form of schema 4 is made by hand, with a schedule in it. */
+TEST(store, a_schedule_from_before_its_gates_goes_on_as_it_did)
+{
+    const char *path = test_path("a.db");
+    struct cas_why why = {0};
+    struct store *store = open_at(path);
+    struct store_schedule schedule, read;
+    schedule_make(&schedule, "alfa", 4000);
+    EXPECT_OK(store_schedule_save(store, &schedule, &why), &why);
+    commit(store);
+    store_free(store);
+    struct sqlite3 *db = NULL;
+    EXPECT_INT_EQ(SQLITE_OK, sqlite3_open(path, &db));
+    EXPECT_INT_EQ(SQLITE_OK,
+                  sqlite3_exec(db,
+                               "ALTER TABLE schedule DROP COLUMN ram;"
+                               "ALTER TABLE schedule DROP COLUMN is_just_in_time;"
+                               "ALTER TABLE schedule DROP COLUMN min_age_ms;"
+                               "PRAGMA user_version = 4",
+                               NULL,
+                               NULL,
+                               NULL));
+    EXPECT_INT_EQ(SQLITE_OK, sqlite3_close(db));
+
+    store = open_at(path);
+    EXPECT_OK(store_schedule_find(store, "alfa", &read, &why), &why);
+    EXPECT_INT_EQ(PLAN_RAM_FIT, read.policy.ram);
+    EXPECT_FALSE(read.policy.is_just_in_time);
+    EXPECT_INT_EQ(0, read.policy.min_age_ms);
+    EXPECT_INT_EQ(4000, read.start_ms);
+    EXPECT_UINT_EQ(2, read.policy.at_once);
     store_free(store);
 }
 
