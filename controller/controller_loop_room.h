@@ -72,6 +72,13 @@ struct loop_answer {
     int64_t since_ms;
 };
 
+struct loop_leap { /* of the wall clock, the last one */
+    bool is_seen;
+    struct cas_now seen; /* at the last turn */
+    int64_t from_ms;     /* wall, before it */
+    int64_t span_ms;     /* below 0: back; 0: none yet */
+};
+
 struct controller {
     struct controller_settings settings;
     struct cas_now started;
@@ -111,6 +118,8 @@ struct controller {
 
     bool is_schedule_known; /* since the last change of a schedule */
     int64_t schedule_ms;    /* wall: when the next window of any begins */
+    int64_t armed_ms;       /* wall: up to here the windows of one are dealt with */
+    struct loop_leap leap;
 
     size_t tick_next; /* server id the round has come to */
     int64_t round_ms; /* mono, when it began */

@@ -71,19 +71,29 @@ static enum cas_err check_blackouts(struct turn *turn, struct store_blackout *bl
     return err;
 }
 
+static enum cas_err skip_late(struct turn *turn, int64_t late_ms)
+{
+    const struct loop_leap *leap = &turn->c->leap;
+    int64_t since_ms = turn->schedule.start_ms - leap->from_ms;
+    char span[32] = "";
+    struct cas_text text = CAS_TEXT(span);
+    bool is_leapt = since_ms > 0 && since_ms <= leap->span_ms;
+    cas_text_span(&text, is_leapt ? leap->span_ms : late_ms);
+    return is_leapt ? skip(turn,
+                           "skipped: missed, the clock leapt over its start, by %s; never late",
+                           span)
+                    : skip(turn,
+                           "skipped: missed, it could not begin at its start, %s ago; never late",
+                           span);
+}
+
 static enum cas_err check_calendar(struct turn *turn)
 {
     int64_t late_ms = turn->now.wall_ms - turn->schedule.start_ms;
     if (turn->schedule.end_ms <= turn->schedule.start_ms)
         return skip(turn, "skipped: the clocks leap over all of this window");
-    if (late_ms > LATE_MS) {
-        char late[32] = "";
-        struct cas_text text = CAS_TEXT(late);
-        cas_text_span(&text, late_ms);
-        return skip(turn,
-                    "skipped: missed, it could not begin at its start, %s ago; never late",
-                    late);
-    }
+    if (late_ms > LATE_MS)
+        return skip_late(turn, late_ms);
     struct store_freeze freeze;
     enum cas_err err = store_freeze_load(turn->c->store, &freeze, &turn->why);
     if (err != CAS_OK)
@@ -417,33 +427,26 @@ static enum cas_err plan(struct turn *turn)
 
 /* ---- what becomes of it ---- */
 
-static enum cas_err next_window(struct turn *turn)
+/* A zone that the system has lost must not stop everything else. */
+static enum cas_err arm(struct turn *turn, const struct window_cursor *after)
 {
     struct store_schedule *schedule = &turn->schedule;
-    struct window_opening next;
-    struct window_rule rule;
-    size_t n = 0;
-    char site[CAS_NAME_BYTES];
-    memcpy(site, schedule->site, sizeof site);
-    struct window_cursor after = {.ms = schedule->start_ms, .site = site};
+    enum cas_err err = store_schedule_arm(turn->c->store, schedule, after, &turn->why);
+    if (err == CAS_OK || cas_err_reaction(err) != CAS_REACTION_REFUSE)
+        return err;
+    schedule->is_paused = true;
+    schedule->start_ms = schedule->end_ms = 0;
+    memset(schedule->site, 0, sizeof schedule->site);
+    return CAS_OK;
+}
+
+static enum cas_err next_window(struct turn *turn)
+{
+    const struct store_schedule *schedule = &turn->schedule;
+    struct window_cursor after = {.ms = schedule->start_ms, .site = schedule->site};
     if (turn->now.wall_ms - after.ms > CATCH_UP_MS)
         after = (struct window_cursor){.ms = turn->now.wall_ms - CATCH_UP_MS};
-    enum cas_err err = window_parse(cas_slice_of(schedule->window), &rule, &turn->why);
-    if (err == CAS_OK)
-        err = window_openings(&rule, turn->site, turn->site_n, &after, 1, &next, &n, &turn->why);
-    if (err == CAS_ERR_NOMEM)
-        return err;
-    /* A zone that the system has lost must not stop everything else. */
-    if (err != CAS_OK) {
-        schedule->is_paused = true;
-        n = 0;
-    }
-    schedule->start_ms = n > 0 ? next.time.start_ms : 0;
-    schedule->end_ms = n > 0 ? next.time.end_ms : 0;
-    memset(schedule->site, 0, sizeof schedule->site);
-    if (n > 0 && turn->site_n > 0)
-        memcpy(schedule->site, turn->site[next.site].name, sizeof schedule->site);
-    return CAS_OK;
+    return arm(turn, &after);
 }
 
 static enum cas_err keep(struct turn *turn)
@@ -541,30 +544,115 @@ static void take_turn(struct turn *turn)
     loop_stuck(c, err, turn->now, &turn->why);
 }
 
+/* ---- a clock that is set ---- */
+
+/* The wall clock against the one that is never set: also where this machine slept. */
+static void see_leap(struct controller *c, struct cas_now now)
+{
+    struct loop_leap *leap = &c->leap;
+    int64_t span_ms =
+        leap->is_seen ? (now.wall_ms - leap->seen.wall_ms) - (now.mono_ms - leap->seen.mono_ms) : 0;
+    if (span_ms > CLOCK_SKEW_MS || span_ms < -CLOCK_SKEW_MS) {
+        char words[32] = "";
+        struct cas_text text = CAS_TEXT(words);
+        cas_text_span(&text, span_ms);
+        leap->from_ms = leap->seen.wall_ms;
+        leap->span_ms = span_ms;
+        log_event(EVENT_CLOCK_LEAPT, "by=%s", words);
+    }
+    leap->is_seen = true;
+    leap->seen = now;
+}
+
+/* Set back behind what was dealt with: what comes from now on is to come, unless it has begun. */
+static enum cas_err arm_again(struct turn *turn)
+{
+    struct controller *c = turn->c;
+    struct store_schedule *schedule = &turn->schedule;
+    struct store_schedule before = *schedule;
+    struct window_cursor now = {.ms = turn->now.wall_ms};
+    struct store_audit audit = {.at_ms = now.ms, .who = "casfleet", .verb = "schedule.armed"};
+    enum cas_err err = arm(turn, &now);
+    if (err == CAS_OK)
+        err = store_schedule_runs_forget(c->store, schedule->id, now.ms, &turn->why);
+    if (err == CAS_OK)
+        err = store_schedule_save(c->store, schedule, &turn->why);
+    if (err != CAS_OK)
+        return err;
+    memcpy(audit.subject, schedule->name, sizeof audit.subject);
+    struct cas_text words = CAS_TEXT(audit.words);
+    cas_text_add(&words,
+                 "the clock was set back: next is %s%s",
+                 schedule->site,
+                 schedule->site[0] != '\0' ? " " : "");
+    if (schedule->start_ms > 0)
+        window_text_time(&words, schedule->start_ms, 0);
+    else
+        cas_text_add(&words, "none");
+    bool is_another =
+        before.start_ms != schedule->start_ms || strcmp(before.site, schedule->site) != 0;
+    turn->is_told = true;
+    err = loop_commit_change(c, &turn->actions, is_another ? &audit : NULL, turn->now, &turn->why);
+    if (err == CAS_OK && is_another)
+        log_event(EVENT_SCHEDULE_ARMED, "schedule=%s %s", schedule->name, audit.words);
+    return err;
+}
+
+static void take_again(struct turn *turn)
+{
+    enum cas_err err = arm_again(turn);
+    if (err == CAS_OK || turn->is_told)
+        return;
+    store_undo(turn->c->store);
+    loop_stuck(turn->c, err, turn->now, &turn->why);
+}
+
+/* Which one is to be looked at, and until when none is? *ret_is_back: it was armed by a clock that
+ * was ahead. */
+static enum cas_err find(struct controller *c, struct turn *turn, bool *ret_has, bool *ret_is_back)
+{
+    struct store_schedule furthest;
+    bool has = false, has_first = false;
+    enum cas_err err = store_schedule_furthest(c->store, &furthest, &has, &turn->why);
+    if (err == CAS_OK)
+        err = store_schedule_first(c->store, &turn->schedule, &has_first, &turn->why);
+    if (err != CAS_OK)
+        return err;
+    c->is_schedule_known = true;
+    c->armed_ms = has ? furthest.armed_ms : INT64_MIN;
+    c->schedule_ms = has_first ? turn->schedule.start_ms : INT64_MAX;
+    *ret_is_back = turn->now.wall_ms < c->armed_ms;
+    if (*ret_is_back)
+        turn->schedule = furthest;
+    *ret_has = *ret_is_back || turn->now.wall_ms >= c->schedule_ms;
+    return CAS_OK;
+}
+
 void loop_schedules(struct controller *c, struct cas_now now)
 {
-    if (c->is_schedule_known && now.wall_ms < c->schedule_ms)
+    see_leap(c, now);
+    if (c->is_schedule_known && now.wall_ms < c->schedule_ms && now.wall_ms >= c->armed_ms)
         return;
     struct turn turn = {.c = c, .now = now};
-    bool has = false;
-    enum cas_err err = store_schedule_first(c->store, &turn.schedule, &has, &turn.why);
+    bool has = false, is_back = false;
+    enum cas_err err = find(c, &turn, &has, &is_back);
     if (err != CAS_OK) {
         loop_stuck(c, err, now, &turn.why);
         return;
     }
-    c->is_schedule_known = true;
-    c->schedule_ms = has ? turn.schedule.start_ms : INT64_MAX;
     /* After a start of ours the agents come back one by one: who is not heard yet is not left out.
      */
     bool is_young = now.mono_ms - c->started.mono_ms < HEARD_MS;
-    if (now.wall_ms < c->schedule_ms ||
-        (is_young && now.wall_ms - c->schedule_ms < LATE_MS - HEARD_SPARE_MS))
+    if (!has || (!is_back && is_young && now.wall_ms - c->schedule_ms < LATE_MS - HEARD_SPARE_MS))
         return;
     /* A window that begins stands alone in its commit, as an operator's change does. */
     if (c->is_gathering && loop_commit_group(c, now, NULL) != CAS_OK)
         return;
     c->is_schedule_known = false;
-    take_turn(&turn);
+    if (is_back)
+        take_again(&turn);
+    else
+        take_turn(&turn);
     rollout_actions_done(&turn.actions);
     free(turn.at);
 }

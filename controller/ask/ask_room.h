@@ -59,10 +59,6 @@ struct store_audit ask_audit(const struct ask_call *call, const char *subject, c
 /* A change of the calendar, saved but not committed: committed with its audit row, or undone. */
 CAS_CHECK enum cas_err
 ask_settle(struct ask_call *call, enum cas_err saved, const char *subject, const char *words);
-/* The first window of a schedule after an instant, in whichever site that has a time zone; none:
- * start_ms 0. */
-CAS_CHECK enum cas_err
-ask_arm(struct ask_call *call, struct store_schedule *schedule, int64_t after_ms);
 /* What a plan is wished to be, by the flags; times as they stand by themselves. */
 CAS_CHECK enum cas_err ask_wish(struct ask_call *call, struct rollout_wish *ret_wish);
 /* "now", "01:00", "tonight 01:00", "tomorrow 01:00" (the controller's local time) or UTC as

@@ -60,32 +60,11 @@ answer(struct ask_call *call, const struct store_schedule *schedule, const char 
     return view_schedule(&call->view, schedule, words, &call->reply->document, &call->why);
 }
 
-enum cas_err ask_arm(struct ask_call *call, struct store_schedule *schedule, int64_t after_ms)
-{
-    struct window_rule rule;
-    struct window_opening opening;
-    struct window_site site[WINDOW_SITES];
-    struct window_cursor after = {.ms = after_ms};
-    size_t site_n = 0, n = 0;
-    enum cas_err err = window_parse(cas_slice_of(schedule->window), &rule, &call->why);
-    if (err == CAS_OK && window_is_by_site(&rule))
-        err = store_sites_read(call->scene->store, WINDOW_SITES, site, &site_n, &call->why);
-    if (err == CAS_OK)
-        err = window_openings(&rule, site, site_n, &after, 1, &opening, &n, &call->why);
-    if (err != CAS_OK)
-        return err;
-    schedule->start_ms = n > 0 ? opening.time.start_ms : 0;
-    schedule->end_ms = n > 0 ? opening.time.end_ms : 0;
-    memset(schedule->site, 0, sizeof schedule->site);
-    if (n > 0 && window_is_by_site(&rule))
-        memcpy(schedule->site, site[opening.site].name, sizeof schedule->site);
-    return CAS_OK;
-}
-
 /* The first window after now. */
 static enum cas_err arm(struct ask_call *call, struct store_schedule *schedule)
 {
-    return ask_arm(call, schedule, call->scene->now.wall_ms);
+    struct window_cursor now = {.ms = call->scene->now.wall_ms};
+    return store_schedule_arm(call->scene->store, schedule, &now, &call->why);
 }
 
 /* ---- add ---- */
@@ -224,22 +203,23 @@ static enum cas_err check_servers(struct ask_call *call)
     return CAS_OK;
 }
 
-static enum cas_err preview_of(struct ask_call *call, struct view_preview *preview)
+/* schedule: room for the one that is named. */
+static enum cas_err
+preview_of(struct ask_call *call, struct store_schedule *schedule, struct view_preview *preview)
 {
-    struct store_schedule schedule = {.name = ""};
     size_t *at = NULL, server_n = 0;
     bool is_stored = ask_has(call, "id");
     enum cas_err err = check_servers(call);
     if (err == CAS_OK)
-        err = is_stored ? find(call, &schedule) : window_argument(call, &preview->rule);
+        err = is_stored ? find(call, schedule) : window_argument(call, &preview->rule);
     if (err == CAS_OK && is_stored)
-        err = window_parse(cas_slice_of(schedule.window), &preview->rule, &call->why);
+        err = window_parse(cas_slice_of(schedule->window), &preview->rule, &call->why);
     if (err != CAS_OK)
         return err;
-    memcpy(preview->name, schedule.name, sizeof preview->name);
+    preview->schedule = is_stored ? schedule : NULL;
     if (!window_is_by_site(&preview->rule))
         return CAS_OK;
-    err = is_stored ? view_schedule_choose(&call->view, &schedule, &at, &server_n, &call->why)
+    err = is_stored ? view_schedule_choose(&call->view, schedule, &at, &server_n, &call->why)
                     : ask_choose(call, false, &at, &server_n);
     if (err == CAS_OK)
         err = view_sites_check(&call->view, at, server_n, &call->why);
@@ -251,6 +231,7 @@ static enum cas_err preview_of(struct ask_call *call, struct view_preview *previ
 
 enum cas_err ask_schedule_preview(struct ask_call *call)
 {
+    struct store_schedule schedule;
     struct view_preview preview = {.most = WINDOWS_USUAL};
     if (ask_has(call, "id") == ask_has(call, "window"))
         return cas_fail(
@@ -258,7 +239,7 @@ enum cas_err ask_schedule_preview(struct ask_call *call)
             CAS_ERR_MISSING,
             "say which: a schedule's name, or --window 'Sat 01:00-05:00 Europe/London'");
     int64_t from_ms = 0;
-    enum cas_err err = preview_of(call, &preview);
+    enum cas_err err = preview_of(call, &schedule, &preview);
     if (err == CAS_OK)
         err = from_argument(call, &from_ms);
     if (err == CAS_OK)

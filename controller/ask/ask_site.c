@@ -23,7 +23,8 @@ static enum cas_err arm_again(struct ask_call *call, struct store_schedule *sche
         return err;
     int64_t now_ms = call->scene->now.wall_ms;
     bool is_due = schedule->start_ms > 0 && schedule->start_ms <= now_ms;
-    err = ask_arm(call, schedule, is_due ? schedule->start_ms - 1 : now_ms);
+    struct window_cursor after = {.ms = is_due ? schedule->start_ms - 1 : now_ms};
+    err = store_schedule_arm(call->scene->store, schedule, &after, &call->why);
     return err == CAS_OK ? store_schedule_save(call->scene->store, schedule, &call->why) : err;
 }
 

@@ -116,7 +116,10 @@ static const char *const migrations[STORE_SCHEMA] = {
     /* A policy's gates; those before stay as a plan's are when nothing is said. */
     "ALTER TABLE schedule ADD COLUMN ram INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE schedule ADD COLUMN is_just_in_time INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE schedule ADD COLUMN min_age_ms INTEGER NOT NULL DEFAULT 0;",
+    "ALTER TABLE schedule ADD COLUMN min_age_ms INTEGER NOT NULL DEFAULT 0;"
+    /* And up to when its windows are dealt with: a clock that is set back behind it is seen. */
+    "ALTER TABLE schedule ADD COLUMN armed_ms INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE schedule SET armed_ms = made_ms;",
 };
 
 static enum cas_err

@@ -1,6 +1,7 @@
 #include "controller/store/store_schedule.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "controller/store/store_sql.h"
 
@@ -64,6 +65,7 @@ store_schedule_save(struct store *store, struct store_schedule *schedule, struct
     sql_i64(&sql, schedule->policy.ram);
     sql_i64(&sql, schedule->policy.is_just_in_time);
     sql_i64(&sql, schedule->policy.min_age_ms);
+    sql_i64(&sql, schedule->armed_ms);
     return sql_run(&sql, why);
 }
 
@@ -108,6 +110,7 @@ static void schedule_read(struct sql *sql, struct store_schedule *schedule)
     policy->ram = (enum plan_ram)sql_get_i64(sql, 25);
     policy->is_just_in_time = sql_get_i64(sql, 26) != 0;
     policy->min_age_ms = sql_get_i64(sql, 27);
+    schedule->armed_ms = sql_get_i64(sql, 28);
 }
 
 enum cas_err store_schedule_find(struct store *store,
@@ -151,21 +154,88 @@ enum cas_err store_schedules_read(struct store *store,
     return err;
 }
 
+static enum cas_err
+one(struct sql *sql, struct store_schedule *ret_schedule, bool *ret_has, struct cas_why *why)
+{
+    bool has = false;
+    enum cas_err err = sql_row(sql, &has, why);
+    if (err != CAS_OK)
+        return err;
+    if (has)
+        schedule_read(sql, ret_schedule);
+    sql_end(sql);
+    *ret_has = has;
+    return CAS_OK;
+}
+
 enum cas_err store_schedule_first(struct store *store,
                                   struct store_schedule *ret_schedule,
                                   bool *ret_has,
                                   struct cas_why *why)
 {
     struct sql sql = sql_use(store, SQL_schedule_first);
-    bool has = false;
-    enum cas_err err = sql_row(&sql, &has, why);
-    if (err != CAS_OK)
-        return err;
-    if (has)
-        schedule_read(&sql, ret_schedule);
-    sql_end(&sql);
-    *ret_has = has;
-    return CAS_OK;
+    return one(&sql, ret_schedule, ret_has, why);
+}
+
+enum cas_err store_schedule_furthest(struct store *store,
+                                     struct store_schedule *ret_schedule,
+                                     bool *ret_has,
+                                     struct cas_why *why)
+{
+    struct sql sql = sql_use(store, SQL_schedule_furthest);
+    return one(&sql, ret_schedule, ret_has, why);
+}
+
+static void set_opening(struct store_schedule *schedule,
+                        const struct window_opening *opening,
+                        const struct window_site *site)
+{
+    memset(schedule->site, 0, sizeof schedule->site);
+    schedule->start_ms = opening->time.start_ms;
+    schedule->end_ms = opening->time.end_ms;
+    if (site != NULL)
+        memcpy(schedule->site, site->name, sizeof schedule->site);
+}
+
+enum cas_err store_schedule_arm(struct store *store,
+                                struct store_schedule *schedule,
+                                const struct window_cursor *after,
+                                struct cas_why *why)
+{
+    static const struct window_opening never = {.site = 0};
+    struct window_rule rule;
+    struct window_site site[WINDOW_SITES];
+    struct window_cursor cursor = *after;
+    struct store_schedule armed = *schedule;
+    size_t site_n = 0;
+    armed.armed_ms = after->ms;
+    enum cas_err err = window_parse(cas_slice_of(schedule->window), &rule, why);
+    bool is_by_site = err == CAS_OK && window_is_by_site(&rule);
+    if (is_by_site)
+        err = store_sites_read(store, WINDOW_SITES, site, &site_n, why);
+    for (int i = 0; i < SCHEDULE_BEGUN && err == CAS_OK; i++) {
+        struct window_opening opening = never;
+        size_t n = 0;
+        uint64_t seq = 0;
+        err = window_openings(&rule, site, site_n, &cursor, 1, &opening, &n, why);
+        if (err != CAS_OK)
+            return err;
+        set_opening(&armed, &opening, is_by_site && n > 0 ? &site[opening.site] : NULL);
+        if (n > 0)
+            err = store_schedule_run_seq(store, armed.id, armed.start_ms, armed.site, &seq, why);
+        if (err == CAS_OK && seq == 0) {
+            *schedule = armed;
+            return CAS_OK;
+        }
+        cursor = (struct window_cursor){.ms = opening.time.start_ms,
+                                        .site = is_by_site ? site[opening.site].name : NULL};
+    }
+    return err != CAS_OK ? err
+                         : cas_fail(why,
+                                    CAS_ERR_TOO_MANY,
+                                    "%s: its next %d windows have begun, by a clock that was ahead",
+                                    schedule->name,
+                                    SCHEDULE_BEGUN);
 }
 
 enum cas_err store_schedule_run_add(struct store *store,
@@ -189,6 +259,40 @@ enum cas_err store_schedule_run_add(struct store *store,
     sql_text(&sql, run->words);
     sql_text(&sql, run->site);
     return sql_run(&sql, why);
+}
+
+enum cas_err store_schedule_runs_forget(struct store *store,
+                                        uint64_t schedule_id,
+                                        int64_t after_ms,
+                                        struct cas_why *why)
+{
+    enum cas_err err = store_begin(store, why);
+    if (err != CAS_OK)
+        return err;
+    struct sql sql = sql_use(store, SQL_schedule_run_forget);
+    sql_u64(&sql, schedule_id);
+    sql_i64(&sql, after_ms);
+    return sql_run(&sql, why);
+}
+
+enum cas_err store_schedule_run_seq(struct store *store,
+                                    uint64_t schedule_id,
+                                    int64_t start_ms,
+                                    const char *site,
+                                    uint64_t *ret_seq,
+                                    struct cas_why *why)
+{
+    struct sql sql = sql_use(store, SQL_schedule_run_seq);
+    sql_u64(&sql, schedule_id);
+    sql_i64(&sql, start_ms);
+    sql_text(&sql, site);
+    bool has = false;
+    enum cas_err err = sql_row(&sql, &has, why);
+    if (err != CAS_OK)
+        return err;
+    *ret_seq = has ? sql_get_u64(&sql, 0) : 0;
+    sql_end(&sql);
+    return CAS_OK;
 }
 
 enum cas_err store_schedule_runs_read(struct store *store,

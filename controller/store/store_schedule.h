@@ -12,7 +12,7 @@ enum {
     SCHEDULE_MOST = 256,
     SCHEDULE_TARGET_BYTES = 1024,
     SCHEDULE_WORDS_BYTES = 320,
-    SCHEDULE_CALENDARS = 16,
+    SCHEDULE_BEGUN = 400, /* windows that have begun by a clock that was ahead */
 };
 
 struct store_schedule {
@@ -26,6 +26,7 @@ struct store_schedule {
     bool is_paused;
     int64_t start_ms, end_ms;  /* its next window; 0: there is none any more */
     char site[CAS_NAME_BYTES]; /* where that one opens; "" everywhere */
+    int64_t armed_ms;          /* all windows up to here are dealt with: that one is the next */
 };
 /* A new one gets its id. CAS_ERR_EXISTS: the name. */
 CAS_CHECK enum cas_err
@@ -47,6 +48,19 @@ CAS_CHECK enum cas_err store_schedule_first(struct store *store,
                                             bool *ret_has,
                                             struct cas_why *why);
 
+/* The one that is not paused and is armed furthest on, with or without a window. */
+CAS_CHECK enum cas_err store_schedule_furthest(struct store *store,
+                                               struct store_schedule *ret_schedule,
+                                               bool *ret_has,
+                                               struct cas_why *why);
+/* Its next window: the first one after, by its rule and the zones of sites, that has not begun yet,
+ * however often the clock comes by. Sets start_ms, end_ms, site, armed_ms; saves nothing. Errors as
+ * window_parse and window_openings; CAS_ERR_TOO_MANY: SCHEDULE_BEGUN of them have begun. */
+CAS_CHECK enum cas_err store_schedule_arm(struct store *store,
+                                          struct store_schedule *schedule,
+                                          const struct window_cursor *after,
+                                          struct cas_why *why);
+
 struct store_schedule_run { /* what became of one window */
     uint64_t schedule_id;
     char name[CAS_NAME_BYTES];
@@ -58,6 +72,18 @@ struct store_schedule_run { /* what became of one window */
 /* Kept 400 days. A second one for the same window and site replaces the first. */
 CAS_CHECK enum cas_err store_schedule_run_add(struct store *store,
                                               const struct store_schedule_run *run,
+                                              struct cas_why *why);
+/* Windows of it after an instant that were skipped: they are to come. */
+CAS_CHECK enum cas_err store_schedule_runs_forget(struct store *store,
+                                                  uint64_t schedule_id,
+                                                  int64_t after_ms,
+                                                  struct cas_why *why);
+/* *ret_seq: the rollout that this window of it made; 0: none, or it never came. */
+CAS_CHECK enum cas_err store_schedule_run_seq(struct store *store,
+                                              uint64_t schedule_id,
+                                              int64_t start_ms,
+                                              const char *site,
+                                              uint64_t *ret_seq,
                                               struct cas_why *why);
 /* Newest first; schedule_id 0: of all, removed ones too. */
 CAS_CHECK enum cas_err store_schedule_runs_read(struct store *store,

@@ -1,4 +1,4 @@
-#include "controller/view/view_schedule.h"
+#include "controller/view/view_schedule_room.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,21 +9,13 @@
 enum {
     WINDOWS_SHOWN = 3
 };
-static const int64_t day_ms = INT64_C(24) * 60 * 60 * 1000;
-
-/* What may stand against a window, read once a document. */
-struct against {
-    struct store_blackout *blackout; /* [n] */
-    size_t n;
-    struct store_freeze freeze;
-};
-
-static enum cas_err against_read(const struct view_scene *scene,
-                                 int64_t from_ms,
-                                 struct against *ret,
-                                 struct cas_why *why)
+enum cas_err view_against_read(const struct view_scene *scene,
+                               int64_t from_ms,
+                               struct view_against *ret,
+                               struct cas_why *why)
 {
-    struct against against = {.blackout = calloc(WINDOW_BLACKOUTS, sizeof *against.blackout)};
+    struct view_against against = {.blackout = calloc(WINDOW_BLACKOUTS, sizeof *against.blackout),
+                                   .store = scene->store};
     if (against.blackout == NULL)
         return CAS_ERR_NOMEM;
     enum cas_err err = store_blackouts_read(scene->store,
@@ -42,20 +34,37 @@ static enum cas_err against_read(const struct view_scene *scene,
     return CAS_OK;
 }
 
-/* What becomes of a window, by what is said until now. */
-enum stands {
-    STANDS_OPEN,
-    STANDS_WAITING, /* for the freeze to end */
-    STANDS_OFF      /* nothing begins in it, whatever is said until then */
-};
-
-/* And why it is not as one would think; "" nothing. */
-static enum stands note_of(const struct window_rule *rule,
-                           const struct window_time *time,
-                           const struct against *against,
-                           struct cas_text *text)
+/* By a clock that was ahead then: it is not begun again. */
+static bool is_begun(const struct view_against *against,
+                     const char *site,
+                     const struct window_time *time,
+                     struct cas_text *text)
 {
-    enum stands stands = time->shift == WINDOW_LEAPT_OVER ? STANDS_OFF : STANDS_OPEN;
+    uint64_t seq = 0;
+    char id[24];
+    if (against->schedule_id == 0 ||
+        store_schedule_run_seq(against->store,
+                               against->schedule_id,
+                               time->start_ms,
+                               site,
+                               &seq,
+                               NULL) != CAS_OK ||
+        seq == 0)
+        return false;
+    view_rollout_id(seq, id);
+    cas_text_add(text, "has begun already: %s", id);
+    return true;
+}
+
+enum view_stands view_window_note(const struct window_rule *rule,
+                                  const char *site,
+                                  const struct window_time *time,
+                                  const struct view_against *against,
+                                  struct cas_text *text)
+{
+    enum view_stands stands = time->shift == WINDOW_LEAPT_OVER ? STANDS_OFF : STANDS_OPEN;
+    if (is_begun(against, site, time, text))
+        return STANDS_OFF;
     cas_text_add(text, "%s", window_shift_words(time->shift));
     for (size_t i = 0; i < against->n; i++) {
         const struct store_blackout *item = &against->blackout[i];
@@ -85,12 +94,12 @@ static void set_time_text(json_t *object, const char *key, int64_t wall_ms, int3
 static json_t *window_json(const struct window_rule *rule,
                            const char *site,
                            const struct window_time *time,
-                           const struct against *against)
+                           const struct view_against *against)
 {
     json_t *item = json_object();
     char note[VIEW_TEXT_BYTES] = "";
     struct cas_text text = CAS_TEXT(note);
-    enum stands stands = note_of(rule, time, against, &text);
+    enum view_stands stands = view_window_note(rule, site, time, against, &text);
     view_set_text(item, "site", site);
     view_set_text(item, "zone", rule->zone);
     view_set_time(item, "start_ms", time->start_ms);
@@ -104,43 +113,14 @@ static json_t *window_json(const struct window_rule *rule,
     return item;
 }
 
-/* Where an opening is: the rule by its clocks, and its name; "" of a rule that names its zone. */
-static struct window_rule rule_at(const struct window_rule *rule,
-                                  const struct view_sites *sites,
-                                  const struct window_opening *opening,
-                                  const char **ret_site)
+struct window_rule view_window_rule(const struct window_rule *rule,
+                                    const struct view_sites *sites,
+                                    const struct window_opening *opening,
+                                    const char **ret_site)
 {
     bool is_by_site = window_is_by_site(rule);
     *ret_site = is_by_site ? sites->site[opening->site].name : "";
     return window_at_site(rule, is_by_site ? sites->site[opening->site].zone : "");
-}
-
-static enum cas_err set_windows(const struct view_scene *scene,
-                                json_t *object,
-                                const struct window_rule *rule,
-                                const struct view_sites *sites,
-                                const struct window_cursor *after,
-                                size_t most,
-                                struct cas_why *why)
-{
-    struct window_opening opening[VIEW_WINDOWS];
-    size_t n = 0;
-    struct against against;
-    most = most < VIEW_WINDOWS ? most : VIEW_WINDOWS;
-    enum cas_err err = window_openings(rule, sites->site, sites->n, after, most, opening, &n, why);
-    if (err == CAS_OK)
-        err = against_read(scene, after->ms, &against, why);
-    if (err != CAS_OK)
-        return err;
-    json_t *items = json_array();
-    for (size_t i = 0; i < n; i++) {
-        const char *site = "";
-        struct window_rule own = rule_at(rule, sites, &opening[i], &site);
-        json_array_append_new(items, window_json(&own, site, &opening[i].time, &against));
-    }
-    json_object_set_new(object, "items", items);
-    free(against.blackout);
-    return CAS_OK;
 }
 
 static void set_rule(json_t *object, const struct window_rule *rule)
@@ -188,21 +168,13 @@ static void set_run(json_t *object, const struct store_schedule_run *run)
     view_set_text(object, "words", run->words);
 }
 
-/* A schedule, its rule, and the sites it opens in: those of its servers that have a zone. */
-struct known {
-    const struct store_schedule *schedule;
-    struct window_rule rule;
-    struct view_sites sites;
-    struct cas_why trouble; /* "": none */
-};
-
-static enum cas_err known_of(const struct view_scene *scene,
-                             const struct store_schedule *schedule,
-                             struct known *known,
-                             struct cas_why *why)
+enum cas_err view_known_of(const struct view_scene *scene,
+                           const struct store_schedule *schedule,
+                           struct view_known *known,
+                           struct cas_why *why)
 {
     size_t *at = NULL, n = 0;
-    *known = (struct known){.schedule = schedule};
+    *known = (struct view_known){.schedule = schedule};
     enum cas_err err = window_parse(cas_slice_of(schedule->window), &known->rule, why);
     if (err != CAS_OK || !window_is_by_site(&known->rule))
         return err;
@@ -217,23 +189,48 @@ static enum cas_err known_of(const struct view_scene *scene,
     return err;
 }
 
-/* From the window that is stored as its next one; that may open where none of its servers is. */
-static struct window_cursor cursor_of(const struct store_schedule *schedule)
+/* The window it is armed for: by the rule, with its clock changes, or as it is stored if the rule
+ * says otherwise by now. own: the rule by the clocks of where it opens. */
+static enum cas_err stored_time(const struct store_schedule *schedule,
+                                const struct window_rule *own,
+                                struct window_time *ret_time,
+                                struct cas_why *why)
 {
-    if (schedule->site[0] == '\0')
-        return (struct window_cursor){.ms = schedule->start_ms - 1};
-    return (
-        struct window_cursor){.ms = schedule->start_ms, .site = schedule->site, .has_site = true};
+    struct window_time time = {.start_ms = 0};
+    size_t n = 0;
+    enum cas_err err = window_next(own, schedule->start_ms - 1, 1, &time, &n, why);
+    if (err != CAS_OK)
+        return err;
+    if (time.start_ms != schedule->start_ms || time.end_ms != schedule->end_ms) {
+        time = (struct window_time){.start_ms = schedule->start_ms, .end_ms = schedule->end_ms};
+        err = window_offset(own->zone, time.start_ms, &time.start_off_s, why);
+        if (err == CAS_OK)
+            err = window_offset(own->zone, time.end_ms, &time.end_off_s, why);
+    }
+    if (err == CAS_OK)
+        *ret_time = time;
+    return err;
 }
 
-static enum cas_err
-next_of(const struct known *known, struct window_opening *ret, bool *ret_has, struct cas_why *why)
+/* What begins next: the window it is armed for; where none of its servers is that one passes by,
+ * and the first after it comes. */
+static enum cas_err next_of(const struct view_known *known,
+                            struct window_opening *ret,
+                            bool *ret_has,
+                            struct cas_why *why)
 {
     const struct store_schedule *schedule = known->schedule;
-    struct window_cursor after = cursor_of(schedule);
-    size_t n = 0;
+    bool is_by_site = window_is_by_site(&known->rule);
+    size_t at = 0, n = 0;
+    *ret_has = false;
+    if (schedule->is_paused || schedule->start_ms == 0)
+        return CAS_OK;
+    while (is_by_site && at < known->sites.n &&
+           strcmp(known->sites.site[at].name, schedule->site) != 0)
+        at++;
     enum cas_err err = CAS_OK;
-    if (!schedule->is_paused && schedule->start_ms > 0)
+    if (is_by_site && at == known->sites.n) {
+        struct window_cursor after = {.ms = schedule->start_ms, .site = schedule->site};
         err = window_openings(&known->rule,
                               known->sites.site,
                               known->sites.n,
@@ -242,11 +239,79 @@ next_of(const struct known *known, struct window_opening *ret, bool *ret_has, st
                               ret,
                               &n,
                               why);
-    *ret_has = n > 0;
+        *ret_has = n > 0;
+        return err;
+    }
+    struct window_rule own =
+        window_at_site(&known->rule, is_by_site ? known->sites.site[at].zone : "");
+    ret->site = at;
+    err = stored_time(schedule, &own, &ret->time, why);
+    *ret_has = err == CAS_OK;
     return err;
 }
 
-static enum cas_err set_next(json_t *object, const struct known *known, struct cas_why *why)
+/* first: to be told before those after; NULL none. */
+static enum cas_err set_windows(const struct view_scene *scene,
+                                json_t *object,
+                                const struct view_known *known,
+                                const struct window_opening *first,
+                                const struct window_cursor *after,
+                                size_t most,
+                                struct cas_why *why)
+{
+    struct window_opening opening[VIEW_WINDOWS + 1];
+    size_t n = 0, first_n = first == NULL ? 0 : 1;
+    struct view_against against;
+    if (first != NULL)
+        opening[0] = *first;
+    most = most < VIEW_WINDOWS ? most : VIEW_WINDOWS;
+    enum cas_err err = window_openings(&known->rule,
+                                       known->sites.site,
+                                       known->sites.n,
+                                       after,
+                                       most,
+                                       opening + first_n,
+                                       &n,
+                                       why);
+    n = n + first_n < most ? n + first_n : most;
+    if (err == CAS_OK)
+        err = view_against_read(scene, n > 0 ? opening[0].time.start_ms : after->ms, &against, why);
+    if (err != CAS_OK)
+        return err;
+    against.schedule_id = known->schedule == NULL ? 0 : known->schedule->id;
+    json_t *items = json_array();
+    for (size_t i = 0; i < n; i++) {
+        const char *site = "";
+        struct window_rule own = view_window_rule(&known->rule, &known->sites, &opening[i], &site);
+        json_array_append_new(items, window_json(&own, site, &opening[i].time, &against));
+    }
+    json_object_set_new(object, "items", items);
+    free(against.blackout);
+    return CAS_OK;
+}
+
+/* From what begins next on; of one that is paused, what would. */
+static enum cas_err set_coming(const struct view_scene *scene,
+                               json_t *object,
+                               const struct view_known *known,
+                               size_t most,
+                               struct cas_why *why)
+{
+    struct window_opening next = {.site = 0};
+    struct window_cursor after = {.ms = scene->now.wall_ms};
+    const char *site = "";
+    bool has_next = false;
+    enum cas_err err = next_of(known, &next, &has_next, why);
+    if (err != CAS_OK)
+        return err;
+    if (has_next) {
+        (void)view_window_rule(&known->rule, &known->sites, &next, &site);
+        after = (struct window_cursor){.ms = next.time.start_ms, .site = site};
+    }
+    return set_windows(scene, object, known, has_next ? &next : NULL, &after, most, why);
+}
+
+static enum cas_err set_next(json_t *object, const struct view_known *known, struct cas_why *why)
 {
     struct window_opening next = {.site = 0};
     bool has_next = false;
@@ -255,7 +320,7 @@ static enum cas_err set_next(json_t *object, const struct known *known, struct c
         return err;
     const char *site = "";
     if (has_next) {
-        (void)rule_at(&known->rule, &known->sites, &next, &site);
+        (void)view_window_rule(&known->rule, &known->sites, &next, &site);
         set_time_text(object, "next_local", next.time.start_ms, next.time.start_off_s);
     }
     view_set_time(object, "next_ms", next.time.start_ms);
@@ -278,7 +343,7 @@ static void set_last(json_t *object, const struct store_schedule_run *last)
 
 static enum cas_err set_schedule(const struct view_scene *scene,
                                  json_t *object,
-                                 const struct known *known,
+                                 const struct view_known *known,
                                  struct cas_why *why)
 {
     const struct store_schedule *schedule = known->schedule;
@@ -303,7 +368,7 @@ enum cas_err
 view_schedule_list(const struct view_scene *scene, char **ret_document, struct cas_why *why)
 {
     struct store_schedule *schedule = calloc(SCHEDULE_MOST, sizeof *schedule);
-    struct known *known = calloc(1, sizeof *known);
+    struct view_known *known = calloc(1, sizeof *known);
     size_t n = 0;
     struct store_freeze freeze;
     enum cas_err err = schedule == NULL || known == NULL ? CAS_ERR_NOMEM : CAS_OK;
@@ -314,7 +379,7 @@ view_schedule_list(const struct view_scene *scene, char **ret_document, struct c
     json_t *items = json_array();
     for (size_t i = 0; i < n && err == CAS_OK; i++) {
         json_t *item = json_object();
-        err = known_of(scene, &schedule[i], known, why);
+        err = view_known_of(scene, &schedule[i], known, why);
         if (err == CAS_OK)
             err = set_schedule(scene, item, known, why);
         json_array_append_new(items, item);
@@ -369,15 +434,14 @@ static enum cas_err fill_schedule(const struct view_scene *scene,
 {
     struct store_schedule_run run[VIEW_RUNS];
     size_t run_n = 0;
-    struct known known;
-    struct window_cursor now = {.ms = scene->now.wall_ms};
+    struct view_known known;
     struct store_freeze freeze;
-    enum cas_err err = known_of(scene, schedule, &known, why);
+    enum cas_err err = view_known_of(scene, schedule, &known, why);
     if (err == CAS_OK)
         err = set_schedule(scene, document, &known, why);
     size_t shown_n = windows_n * (known.sites.n > 0 ? known.sites.n : 1);
     if (err == CAS_OK)
-        err = set_windows(scene, document, &known.rule, &known.sites, &now, shown_n, why);
+        err = set_coming(scene, document, &known, shown_n, why);
     if (err == CAS_OK)
         err = store_schedule_runs_read(scene->store, schedule->id, VIEW_RUNS, run, &run_n, why);
     if (err == CAS_OK)
@@ -444,11 +508,13 @@ enum cas_err view_schedule_preview(const struct view_scene *scene,
                                    struct cas_why *why)
 {
     json_t *document = view_begin(scene, "SchedulePreview");
-    view_set_text(document, "name", preview->name);
+    view_set_text(document, "name", preview->schedule == NULL ? "" : preview->schedule->name);
     set_rule(document, &preview->rule);
+    struct view_known known = {.schedule = preview->schedule,
+                               .rule = preview->rule,
+                               .sites = preview->sites};
     struct window_cursor after = {.ms = preview->after_ms};
-    enum cas_err err =
-        set_windows(scene, document, &preview->rule, &preview->sites, &after, preview->most, why);
+    enum cas_err err = set_windows(scene, document, &known, NULL, &after, preview->most, why);
     if (err != CAS_OK) {
         json_decref(document);
         return err;
@@ -461,7 +527,7 @@ enum cas_err view_schedule_preview(const struct view_scene *scene,
 static enum cas_err first_of(const struct view_scene *scene,
                              const struct store_schedule *schedule,
                              size_t n,
-                             struct known *known,
+                             struct view_known *known,
                              size_t *ret_first,
                              struct cas_why *why)
 {
@@ -472,7 +538,7 @@ static enum cas_err first_of(const struct view_scene *scene,
         struct window_opening next = {.time = {.start_ms = schedule[i].start_ms}};
         bool has = !schedule[i].is_paused && schedule[i].start_ms > 0;
         if (has && schedule[i].site[0] != '\0')
-            err = known_of(scene, &schedule[i], known, why);
+            err = view_known_of(scene, &schedule[i], known, why);
         if (err == CAS_OK && has && schedule[i].site[0] != '\0')
             err = next_of(known, &next, &has, why);
         if (err == CAS_OK && has && (*ret_first == n || next.time.start_ms < first_ms)) {
@@ -486,7 +552,7 @@ static enum cas_err first_of(const struct view_scene *scene,
 static enum cas_err coming_json(const struct view_scene *scene, json_t **ret, struct cas_why *why)
 {
     struct store_schedule *schedule = calloc(SCHEDULE_MOST, sizeof *schedule);
-    struct known *known = calloc(1, sizeof *known);
+    struct view_known *known = calloc(1, sizeof *known);
     size_t n = 0, first = 0;
     json_t *coming = NULL;
     enum cas_err err = schedule == NULL || known == NULL ? CAS_ERR_NOMEM : CAS_OK;
@@ -495,7 +561,7 @@ static enum cas_err coming_json(const struct view_scene *scene, json_t **ret, st
     if (err == CAS_OK)
         err = first_of(scene, schedule, n, known, &first, why);
     if (err == CAS_OK && first < n)
-        err = known_of(scene, &schedule[first], known, why);
+        err = view_known_of(scene, &schedule[first], known, why);
     if (err == CAS_OK && first < n)
         coming = json_object();
     if (coming != NULL)
@@ -524,219 +590,4 @@ enum cas_err view_set_coming(const struct view_scene *scene, json_t *object, str
     set_freeze(object, &freeze);
     json_object_set_new(object, "schedule", coming);
     return CAS_OK;
-}
-
-/* ---- the calendar ---- */
-
-struct events {
-    struct window_event *item; /* [VIEW_CALENDAR] */
-    size_t n;
-};
-
-static struct window_event *event_new(struct events *events)
-{
-    return events->n < VIEW_CALENDAR ? &events->item[events->n++] : NULL;
-}
-
-static void planned_event(const struct known *known,
-                          const struct window_opening *opening,
-                          const struct against *against,
-                          struct window_event *event)
-{
-    const struct store_schedule *schedule = known->schedule;
-    const char *site = "";
-    struct window_rule own = rule_at(&known->rule, &known->sites, opening, &site);
-    struct cas_text note = CAS_TEXT(event->words);
-    enum stands stands = note_of(&own, &opening->time, against, &note);
-    bool is_off = schedule->is_paused || stands != STANDS_OPEN;
-    event->state = is_off ? WINDOW_EVENT_CANCELLED : WINDOW_EVENT_PLANNED;
-    event->start_ms = opening->time.start_ms;
-    event->end_ms = opening->time.end_ms;
-    (void)snprintf(event->uid,
-                   sizeof event->uid,
-                   "schedule-%llu-%d%s%s@casfleet",
-                   (unsigned long long)schedule->id,
-                   (int)opening->time.day,
-                   site[0] != '\0' ? "-" : "",
-                   site);
-    (void)snprintf(event->summary,
-                   sizeof event->summary,
-                   "%s%s%s: %s",
-                   schedule->name,
-                   site[0] != '\0' ? " " : "",
-                   site,
-                   verb_name(schedule->policy.verb));
-}
-
-static enum cas_err planned_events(const struct view_scene *scene,
-                                   const struct store_schedule *schedule,
-                                   const struct against *against,
-                                   struct events *events,
-                                   struct cas_why *why)
-{
-    struct window_opening opening[VIEW_CALENDAR_EACH];
-    struct known known;
-    struct window_cursor now = {.ms = scene->now.wall_ms};
-    size_t n = 0;
-    enum cas_err err = known_of(scene, schedule, &known, why);
-    if (err == CAS_OK)
-        err = window_openings(&known.rule,
-                              known.sites.site,
-                              known.sites.n,
-                              &now,
-                              VIEW_CALENDAR_EACH,
-                              opening,
-                              &n,
-                              why);
-    for (size_t i = 0; i < n && err == CAS_OK; i++) {
-        const struct window_time *time = &opening[i].time;
-        bool is_far = time->start_ms > scene->now.wall_ms + VIEW_AHEAD_DAYS * day_ms;
-        struct window_event *event =
-            is_far || time->shift == WINDOW_LEAPT_OVER ? NULL : event_new(events);
-        if (event != NULL)
-            planned_event(&known, &opening[i], against, event);
-    }
-    return err;
-}
-
-/* What took place, as long as it took; or the window that was skipped, and why. */
-static enum cas_err done_events(const struct view_scene *scene,
-                                const struct store_schedule *schedule,
-                                struct events *events,
-                                struct cas_why *why)
-{
-    size_t n = 0;
-    struct store_schedule_run *run = calloc(VIEW_CALENDAR / 2, sizeof *run);
-    if (run == NULL)
-        return CAS_ERR_NOMEM;
-    enum cas_err err = store_schedule_runs_read(scene->store,
-                                                schedule == NULL ? 0 : schedule->id,
-                                                VIEW_CALENDAR / 2,
-                                                run,
-                                                &n,
-                                                why);
-    for (size_t i = 0; i < n && err == CAS_OK; i++) {
-        struct window_event *event = event_new(events);
-        if (event == NULL)
-            break;
-        const struct rollout *rollout =
-            run[i].seq > 0 ? rollout_find(scene->book, run[i].seq) : NULL;
-        event->state = run[i].seq > 0 ? WINDOW_EVENT_DONE : WINDOW_EVENT_CANCELLED;
-        event->start_ms =
-            rollout != NULL && rollout->begun_ms > 0 ? rollout->begun_ms : run[i].start_ms;
-        event->end_ms =
-            rollout != NULL && rollout->ended_ms > 0 ? rollout->ended_ms : run[i].end_ms;
-        if (event->end_ms < event->start_ms)
-            event->end_ms = event->start_ms;
-        (void)snprintf(event->uid,
-                       sizeof event->uid,
-                       "window-%llu-%lld%s%s@casfleet",
-                       (unsigned long long)run[i].schedule_id,
-                       (long long)run[i].start_ms,
-                       run[i].site[0] != '\0' ? "-" : "",
-                       run[i].site);
-        const char *state = rollout != NULL  ? rollout_state_words(rollout->state)
-                            : run[i].seq > 0 ? "started"
-                                             : "skipped";
-        (void)snprintf(event->summary,
-                       sizeof event->summary,
-                       "%s%s%s: %s",
-                       run[i].name,
-                       run[i].site[0] != '\0' ? " " : "",
-                       run[i].site,
-                       state);
-        (void)snprintf(event->words, sizeof event->words, "%s", run[i].words);
-    }
-    free(run);
-    return err;
-}
-
-/* Run by hand, or to be. */
-static void hand_event(const struct rollout *rollout, int64_t now_ms, struct window_event *event)
-{
-    bool is_waiting = rollout->state == ROLLOUT_SCHEDULED;
-    bool has_begun = rollout->begun_ms > 0;
-    event->start_ms = has_begun ? rollout->begun_ms : rollout->body.start_ms;
-    event->end_ms = rollout->ended_ms > 0      ? rollout->ended_ms
-                    : is_waiting               ? rollout->body.until_ms
-                    : now_ms > event->start_ms ? now_ms
-                                               : event->start_ms;
-    event->state = is_waiting  ? WINDOW_EVENT_PLANNED
-                   : has_begun ? WINDOW_EVENT_DONE
-                               : WINDOW_EVENT_CANCELLED;
-    if (event->end_ms < event->start_ms)
-        event->end_ms = event->start_ms;
-    char id[24];
-    view_rollout_id(rollout->seq, id);
-    (void)snprintf(event->uid, sizeof event->uid, "%s@casfleet", id);
-    (void)snprintf(event->summary,
-                   sizeof event->summary,
-                   "%s %s: %s",
-                   id,
-                   rollout->plan_text,
-                   rollout_state_words(rollout->state));
-    (void)snprintf(event->words, sizeof event->words, "by %s: %s", rollout->by, rollout->why);
-}
-
-static void hand_events(const struct view_scene *scene, struct events *events)
-{
-    static const char by_schedule[] = "schedule "; /* as the loop gives its reason */
-    for (size_t i = 0; i < rollout_book_size(scene->book); i++) {
-        const struct rollout *rollout = rollout_at(scene->book, i);
-        if (strncmp(rollout->why, by_schedule, sizeof by_schedule - 1) == 0)
-            continue;
-        struct window_event *event = event_new(events);
-        if (event != NULL)
-            hand_event(rollout, scene->now.wall_ms, event);
-    }
-}
-
-static enum cas_err fill_events(const struct view_scene *scene,
-                                const struct store_schedule *only,
-                                struct events *events,
-                                struct cas_why *why)
-{
-    struct store_schedule *schedule = calloc(SCHEDULE_MOST, sizeof *schedule);
-    size_t n = 0;
-    struct against against = {.blackout = NULL};
-    if (schedule == NULL)
-        return CAS_ERR_NOMEM;
-    enum cas_err err = store_schedules_read(scene->store, SCHEDULE_MOST, schedule, &n, why);
-    if (err == CAS_OK)
-        err = against_read(scene, scene->now.wall_ms, &against, why);
-    if (err == CAS_OK)
-        err = done_events(scene, only, events, why);
-    if (err == CAS_OK && only == NULL)
-        hand_events(scene, events);
-    for (size_t i = 0; i < n && err == CAS_OK; i++) {
-        if (only == NULL || only->id == schedule[i].id)
-            err = planned_events(scene, &schedule[i], &against, events, why);
-    }
-    free(against.blackout);
-    free(schedule);
-    return err;
-}
-
-enum cas_err view_calendar(const struct view_scene *scene,
-                           const struct store_schedule *schedule,
-                           char **ret_document,
-                           struct cas_why *why)
-{
-    struct events events = {.item = calloc(VIEW_CALENDAR, sizeof *events.item)};
-    char *ics = NULL;
-    if (events.item == NULL)
-        return CAS_ERR_NOMEM;
-    enum cas_err err = fill_events(scene, schedule, &events, why);
-    if (err == CAS_OK)
-        err = window_calendar_write(events.item, events.n, scene->now.wall_ms, &ics);
-    if (err == CAS_OK) {
-        json_t *document = view_begin(scene, "Calendar");
-        view_set_text(document, "ics", ics);
-        view_set_count(document, "events", events.n);
-        json_object_set_new(document, "items", json_array());
-        err = view_finish(document, ret_document);
-    }
-    free(ics);
-    free(events.item);
-    return err;
 }

@@ -53,7 +53,7 @@ CAS_CHECK enum cas_err view_schedule(const struct view_scene *scene,
                                      char **ret_document,
                                      struct cas_why *why);
 struct view_preview {
-    char name[CAS_NAME_BYTES]; /* ""; of a window nobody has stored */
+    const struct store_schedule *schedule; /* NULL: a window nobody has stored */
     struct window_rule rule;
     struct view_sites sites; /* where it opens, by the time of each site */
     int64_t after_ms;

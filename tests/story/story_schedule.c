@@ -1,6 +1,7 @@
 #include "tests/story/story.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define EOL "\xe2\x80\xa8" /* as the command line ends the lines of a file */
 
@@ -486,6 +487,106 @@ STORY(schedule, doubled_start_in_autumn_begins_once, "Tue 00:50", 51)
                  "2027-10-31T00:29:58Z",
                  "2027-10-31T00:34Z",
                  "2027-10-31T01:40Z");
+}
+
+/* ---- a clock that is set ---- */
+
+static void expect_shown(struct story *s, const char *next)
+{
+    char stored[160];
+    struct cas_text text = CAS_TEXT(stored);
+    cas_text_clear(&text);
+    cas_text_add(&text, "\"next_local\":\"%s\"", next);
+    EXPECT_THAT(s, story_ask(s, "schedule.show", "id=weekly", NULL) == 0);
+    EXPECT_TEXT_HAS(stored, story_document(s));
+    cas_text_clear(&text);
+    cas_text_add(&text, "\"local\":\"%s\"", next);
+    EXPECT_TEXT_HAS(stored, strstr(story_document(s), "\"items\":["));
+}
+
+/* Why: a clock that runs ahead for a minute must not cost the windows of the days it leapt over,
+ * nor begin what it leapt over late.
+ * How: three days ahead ten minutes before a start, and back; the start comes in its own time. */
+STORY(schedule, clock_set_ahead_and_back_costs_no_window, "Tue 00:50", 65)
+{
+    static const int64_t leap_ms = INT64_C(3) * 24 * 60 * MINUTE_MS;
+    begin(s, "window=daily 01:00-05:00", "gap=1m");
+    story_jump_wall(s, NULL, leap_ms);
+    story_pass(s, MINUTE_MS);
+    EXPECT_INT_EQ(0, recycles(s));
+    expect_shown(s, "Fri 27 Nov 2026 01:00 UTC");
+    EXPECT_TEXT_HAS("skipped: missed, the clock leapt over its start, by 3 d; never late",
+                    story_document(s));
+    story_jump_wall(s, NULL, -leap_ms);
+    story_pass(s, 1000);
+    expect_shown(s, "Tue 24 Nov 2026 01:00 UTC");
+    EXPECT_THAT(s, story_ask(s, "why", "id=weekly", NULL) == 0);
+    EXPECT_TEXT_HAS("the clock was set back: next is Tue 24 Nov 2026 01:00 UTC", story_document(s));
+    story_until(s, "01:30");
+    EXPECT_STATE(s, 1, ROLLOUT_DONE);
+    EXPECT_INT_EQ(4, recycles(s));
+    expect_shown(s, "Wed 25 Nov 2026 01:00 UTC");
+    EXPECT_TEXT_HAS("\"last\":\"began with 4 servers\"", story_document(s));
+}
+
+/* Why: what begins by a clock that is ahead has begun: its window does not come again when the
+ * clock does. How: all clocks are set to the minute before tomorrow's start, and back. */
+STORY(schedule, window_begun_by_a_clock_ahead_begins_once, "Tue 00:50", 66)
+{
+    static const int64_t day_ms = INT64_C(24) * 60 * MINUTE_MS;
+    int64_t wall_now_ms = story_now(s);
+    begin(s, "window=daily 01:00-05:00", "gap=1m");
+    wall_now_ms = story_now(s);
+    jump_to(s, utc("2026-11-25T00:59Z"), &wall_now_ms);
+    story_pass(s, 20 * MINUTE_MS);
+    EXPECT_INT_EQ(4, recycles(s));
+    EXPECT_STATE(s, 1, ROLLOUT_DONE);
+    wall_now_ms += 20 * MINUTE_MS;
+    jump_to(s, wall_now_ms - day_ms - 30 * MINUTE_MS, &wall_now_ms);
+    story_pass(s, 1000);
+    expect_shown(s, "Tue 24 Nov 2026 01:00 UTC");
+    EXPECT_TEXT_HAS("\"note\":\"has begun already: r-0001\",\"off\":true", story_document(s));
+    EXPECT_THAT(s, story_ask(s, "schedule.pause", "id=weekly", NULL) == 0);
+    jump_to(s, wall_now_ms + day_ms, &wall_now_ms);
+    story_pass(s, 1000);
+    EXPECT_THAT(s, story_ask(s, "schedule.resume", "id=weekly", NULL) == 0);
+    expect_shown(s, "Thu 26 Nov 2026 01:00 UTC");
+    story_pass(s, 40 * MINUTE_MS);
+    EXPECT_INT_EQ(4, recycles(s));
+    EXPECT_THAT(s, story_rollout(s, 2) == NULL);
+}
+
+/* Why: a schedule that was added, or whose controller was started, while the clock was ahead sees
+ * it come back all the same. How: three days ahead; added; the controller dies and comes back to
+ * the right time. */
+STORY(schedule, clock_set_back_while_the_controller_was_dead_is_seen, "Tue 00:50", 67)
+{
+    static const int64_t leap_ms = INT64_C(3) * 24 * 60 * MINUTE_MS;
+    story_jump_wall(s, NULL, leap_ms);
+    begin(s, "window=daily 01:00-05:00", "gap=1m");
+    expect_shown(s, "Fri 27 Nov 2026 01:00 UTC");
+    story_controller_dies(s, 30000);
+    story_jump_wall(s, NULL, -leap_ms);
+    story_pass(s, 40000);
+    expect_shown(s, "Tue 24 Nov 2026 01:00 UTC");
+    story_until(s, "01:30");
+    EXPECT_STATE(s, 1, ROLLOUT_DONE);
+    EXPECT_INT_EQ(4, recycles(s));
+}
+
+/* Why: a step of its time source by a second must neither repeat nor lose what is at that second.
+ * How: two seconds back, just after a window has begun. */
+STORY(schedule, clock_set_back_by_seconds_begins_nothing_twice, "Tue 00:50", 68)
+{
+    begin(s, "window=daily 01:00-05:00", "gap=1m");
+    story_until(s, "01:00:01");
+    story_jump_wall(s, NULL, -2000);
+    story_pass(s, 30 * MINUTE_MS);
+    EXPECT_INT_EQ(4, recycles(s));
+    EXPECT_THAT(s, story_rollout(s, 2) == NULL);
+    expect_shown(s, "Wed 25 Nov 2026 01:00 UTC");
+    EXPECT_THAT(s, story_ask(s, "why", "id=weekly", NULL) == 0);
+    EXPECT_TRUE(strstr(story_document(s), "set back") == NULL);
 }
 
 /* ---- by the time of each site ---- */

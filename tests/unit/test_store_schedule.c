@@ -32,6 +32,8 @@ static void schedule_make(struct store_schedule *schedule, const char *name, int
     schedule->policy.ram = PLAN_RAM_KNOWN;
     schedule->policy.is_just_in_time = true;
     schedule->policy.min_age_ms = 5 * day_ms;
+    schedule->made_ms = 1700;
+    schedule->armed_ms = 1800;
     (void)snprintf(schedule->name, sizeof schedule->name, "%s", name);
     (void)snprintf(schedule->window, sizeof schedule->window, "daily 01:00");
     (void)snprintf(schedule->selector, sizeof schedule->selector, "site=LON");
@@ -70,6 +72,7 @@ TEST(store, a_schedule_survives_as_it_was_said)
     EXPECT_INT_EQ(PLAN_RAM_KNOWN, read[0].policy.ram);
     EXPECT_TRUE(read[0].policy.is_just_in_time);
     EXPECT_INT_EQ(5 * day_ms, read[0].policy.min_age_ms);
+    EXPECT_INT_EQ(1800, read[0].armed_ms);
     EXPECT_OK(store_schedule_first(store, &first, &has, &why), &why);
     EXPECT_TRUE(has && first.id == soon.id);
     soon.is_paused = true;
@@ -217,6 +220,7 @@ TEST(store, a_database_from_before_sites_is_brought_up)
             "DROP TABLE site; DROP TABLE schedule_run; ALTER TABLE schedule DROP COLUMN site;"
             "ALTER TABLE schedule DROP COLUMN ram; ALTER TABLE schedule DROP COLUMN "
             "is_just_in_time; ALTER TABLE schedule DROP COLUMN min_age_ms;"
+            "ALTER TABLE schedule DROP COLUMN armed_ms;"
             "CREATE TABLE schedule_run (schedule_id INTEGER NOT NULL, start_ms INTEGER NOT "
             "NULL, end_ms INTEGER NOT NULL, name TEXT NOT NULL, rollout_seq INTEGER NOT NULL,"
             " words TEXT NOT NULL, PRIMARY KEY (schedule_id, start_ms)) STRICT, WITHOUT ROWID;"
@@ -258,6 +262,7 @@ TEST(store, a_schedule_from_before_its_gates_goes_on_as_it_did)
                                "ALTER TABLE schedule DROP COLUMN ram;"
                                "ALTER TABLE schedule DROP COLUMN is_just_in_time;"
                                "ALTER TABLE schedule DROP COLUMN min_age_ms;"
+                               "ALTER TABLE schedule DROP COLUMN armed_ms;"
                                "PRAGMA user_version = 4",
                                NULL,
                                NULL,
@@ -270,6 +275,7 @@ TEST(store, a_schedule_from_before_its_gates_goes_on_as_it_did)
     EXPECT_FALSE(read.policy.is_just_in_time);
     EXPECT_INT_EQ(0, read.policy.min_age_ms);
     EXPECT_INT_EQ(4000, read.start_ms);
+    EXPECT_INT_EQ(1700, read.armed_ms); /* known from then on at the least */
     EXPECT_UINT_EQ(2, read.policy.at_once);
     store_free(store);
 }
