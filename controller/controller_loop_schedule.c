@@ -55,7 +55,8 @@ static enum cas_err check_blackouts(struct turn *turn, struct store_blackout *bl
                                .end_ms = turn->schedule.end_ms};
     enum cas_err err = store_blackouts_read(turn->c->store,
                                             time.start_ms,
-                                            WINDOW_BLACKOUTS,
+                                            time.end_ms,
+                                            SCHEDULE_BLACKOUTS,
                                             blackout,
                                             &n,
                                             &turn->why);
@@ -104,7 +105,7 @@ static enum cas_err check_calendar(struct turn *turn)
                     freeze.by,
                     freeze.reason[0] != '\0' ? ", " : "",
                     freeze.reason);
-    struct store_blackout *blackout = calloc(WINDOW_BLACKOUTS, sizeof *blackout);
+    struct store_blackout *blackout = calloc(SCHEDULE_BLACKOUTS, sizeof *blackout);
     if (blackout == NULL)
         return CAS_ERR_NOMEM;
     err = check_blackouts(turn, blackout);

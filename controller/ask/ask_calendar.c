@@ -104,6 +104,27 @@ static enum cas_err calendar_name(struct ask_call *call, char ret_name[CAS_NAME_
     return cas_slice_copy(name, ret_name, CAS_NAME_BYTES);
 }
 
+/* Each window is held against all of them, of all calendars. */
+static enum cas_err check_room(struct ask_call *call, const char *name, size_t n)
+{
+    size_t other_n = 0;
+    enum cas_err err = store_blackouts_count(call->scene->store,
+                                             name,
+                                             call->scene->now.wall_ms,
+                                             &other_n,
+                                             &call->why);
+    if (err != CAS_OK || n + other_n <= SCHEDULE_BLACKOUTS)
+        return err;
+    return cas_fail(&call->why,
+                    CAS_ERR_TOO_MANY,
+                    "%s: %zu blackout dates, with %zu of other calendars %zu: at most %d together",
+                    name,
+                    n,
+                    other_n,
+                    n + other_n,
+                    SCHEDULE_BLACKOUTS);
+}
+
 static enum cas_err import_into(struct ask_call *call, struct window_blackout *black)
 {
     char name[CAS_NAME_BYTES], words[160];
@@ -111,6 +132,8 @@ static enum cas_err import_into(struct ask_call *call, struct window_blackout *b
     enum cas_err err = calendar_name(call, name);
     if (err == CAS_OK)
         err = read_file(call, black, &n);
+    if (err == CAS_OK)
+        err = check_room(call, name, n);
     if (err != CAS_OK)
         return err;
     (void)snprintf(words, sizeof words, "%zu blackout dates in the next %d years", n, YEARS_MOST);

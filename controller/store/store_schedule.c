@@ -352,48 +352,96 @@ enum cas_err store_blackouts_replace(struct store *store,
     return err;
 }
 
-enum cas_err store_blackouts_read(struct store *store,
-                                  int64_t from_ms,
-                                  size_t cap,
-                                  struct store_blackout *ret_blackout,
-                                  size_t *ret_n,
-                                  struct cas_why *why)
+/* 20261225, of UTC. A day begins at most 14 h before and ends at most 12 h after the same day
+ * there: grace_days more. */
+static enum cas_err day_of(int64_t wall_ms, int grace_days, int64_t *ret_day, struct cas_why *why)
 {
-    /* A day begins at most 14 h before and ends at most 12 h after the same day of UTC. */
     char utc[40];
     struct cas_text text = CAS_TEXT(utc);
-    cas_text_utc(&text, from_ms - 2 * (int64_t)DAY_MS);
+    cas_text_utc(&text, wall_ms + grace_days * (int64_t)DAY_MS);
     int64_t year = 0, month = 0, day = 0;
     enum cas_err err = cas_parse_i64((struct cas_slice){utc, 4}, 0, 9999, &year, why);
     if (err == CAS_OK)
         err = cas_parse_i64((struct cas_slice){utc + 5, 2}, 1, 12, &month, why);
     if (err == CAS_OK)
         err = cas_parse_i64((struct cas_slice){utc + 8, 2}, 1, 31, &day, why);
+    if (err == CAS_OK)
+        *ret_day = year * 10000 + month * 100 + day;
+    return err;
+}
+
+static void blackout_read(struct sql *sql, struct store_blackout *item)
+{
+    *item = (struct store_blackout){.calendar = ""};
+    sql_get_text(sql, 0, item->calendar, sizeof item->calendar);
+    item->dates.is_day = sql_get_i64(sql, 1) != 0;
+    item->dates.from_day = (int32_t)sql_get_i64(sql, 2);
+    item->dates.to_day = (int32_t)sql_get_i64(sql, 3);
+    item->dates.start_ms = sql_get_i64(sql, 4);
+    item->dates.end_ms = sql_get_i64(sql, 5);
+    sql_get_text(sql, 6, item->dates.name, sizeof item->dates.name);
+}
+
+enum cas_err store_blackouts_read(struct store *store,
+                                  int64_t from_ms,
+                                  int64_t to_ms,
+                                  size_t cap,
+                                  struct store_blackout *ret_blackout,
+                                  size_t *ret_n,
+                                  struct cas_why *why)
+{
+    int64_t from_day = 0, to_day = 0;
+    enum cas_err err = day_of(from_ms, -2, &from_day, why);
+    if (err == CAS_OK)
+        err = day_of(to_ms, 2, &to_day, why);
     if (err != CAS_OK)
         return err;
     struct sql sql = sql_use(store, SQL_blackout_read);
-    sql_i64(&sql, year * 10000 + month * 100 + day);
+    sql_i64(&sql, from_day);
+    sql_i64(&sql, to_day);
     sql_i64(&sql, from_ms);
-    sql_u64(&sql, cap);
+    sql_i64(&sql, to_ms);
+    sql_u64(&sql, cap + 1);
     size_t n = 0;
     bool has = false;
     err = sql_row(&sql, &has, why);
     while (err == CAS_OK && has && n < cap) {
-        struct store_blackout *item = &ret_blackout[n++];
-        *item = (struct store_blackout){.calendar = ""};
-        sql_get_text(&sql, 0, item->calendar, sizeof item->calendar);
-        item->dates.is_day = sql_get_i64(&sql, 1) != 0;
-        item->dates.from_day = (int32_t)sql_get_i64(&sql, 2);
-        item->dates.to_day = (int32_t)sql_get_i64(&sql, 3);
-        item->dates.start_ms = sql_get_i64(&sql, 4);
-        item->dates.end_ms = sql_get_i64(&sql, 5);
-        sql_get_text(&sql, 6, item->dates.name, sizeof item->dates.name);
+        blackout_read(&sql, &ret_blackout[n++]);
         err = sql_row(&sql, &has, why);
     }
     sql_end(&sql);
+    if (err == CAS_OK && has)
+        err = cas_fail(why,
+                       CAS_ERR_TOO_MANY,
+                       "more than %zu blackout dates at that time: casfleet schedule "
+                       "import-blackouts puts fewer in place of a calendar's",
+                       cap);
     if (err == CAS_OK)
         *ret_n = n;
     return err;
+}
+
+enum cas_err store_blackouts_count(struct store *store,
+                                   const char *but,
+                                   int64_t from_ms,
+                                   size_t *ret_n,
+                                   struct cas_why *why)
+{
+    int64_t from_day = 0;
+    enum cas_err err = day_of(from_ms, -2, &from_day, why);
+    if (err != CAS_OK)
+        return err;
+    struct sql sql = sql_use(store, SQL_blackout_count);
+    sql_text(&sql, but);
+    sql_i64(&sql, from_day);
+    sql_i64(&sql, from_ms);
+    bool has = false;
+    err = sql_row(&sql, &has, why);
+    if (err != CAS_OK)
+        return err;
+    *ret_n = has ? (size_t)sql_get_u64(&sql, 0) : 0;
+    sql_end(&sql);
+    return CAS_OK;
 }
 
 enum cas_err

@@ -12,6 +12,7 @@ enum {
     SCHEDULE_MOST = 256,
     SCHEDULE_TARGET_BYTES = 1024,
     SCHEDULE_WORDS_BYTES = 320,
+    SCHEDULE_BLACKOUTS = WINDOW_BLACKOUTS, /* dates to come, of all calendars */
     SCHEDULE_BEGUN = 400, /* windows that have begun by a clock that was ahead */
 };
 
@@ -112,13 +113,22 @@ struct store_blackout {
     char calendar[CAS_NAME_BYTES];
     struct window_blackout dates;
 };
-/* All that end after from_ms (whole days: two days of grace), in order of time, at most cap. */
+/* All that may touch the time between (whole days: two days of grace), in order of time.
+ * CAS_ERR_TOO_MANY: more than cap; none is left out in silence. */
 CAS_CHECK enum cas_err store_blackouts_read(struct store *store,
                                             int64_t from_ms,
+                                            int64_t to_ms,
                                             size_t cap,
                                             struct store_blackout *ret_blackout,
                                             size_t *ret_n,
                                             struct cas_why *why);
+
+/* How many that end after from_ms are in all calendars but this one? */
+CAS_CHECK enum cas_err store_blackouts_count(struct store *store,
+                                             const char *but,
+                                             int64_t from_ms,
+                                             size_t *ret_n,
+                                             struct cas_why *why);
 
 struct store_freeze {
     bool is_on;

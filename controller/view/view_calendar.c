@@ -182,7 +182,11 @@ static enum cas_err fill_events(const struct view_scene *scene,
         return CAS_ERR_NOMEM;
     enum cas_err err = store_schedules_read(scene->store, SCHEDULE_MOST, schedule, &n, why);
     if (err == CAS_OK)
-        err = view_against_read(scene, scene->now.wall_ms, &against, why);
+        err = view_against_read(scene,
+                                scene->now.wall_ms,
+                                scene->now.wall_ms + (VIEW_AHEAD_DAYS + 1) * day_ms,
+                                &against,
+                                why);
     if (err == CAS_OK)
         err = done_events(scene, only, events, why);
     if (err == CAS_OK && only == NULL)

@@ -9,18 +9,21 @@
 enum {
     WINDOWS_SHOWN = 3
 };
+static const int64_t day_ms = INT64_C(24) * 60 * 60 * 1000; /* no window is longer */
 enum cas_err view_against_read(const struct view_scene *scene,
                                int64_t from_ms,
+                               int64_t to_ms,
                                struct view_against *ret,
                                struct cas_why *why)
 {
-    struct view_against against = {.blackout = calloc(WINDOW_BLACKOUTS, sizeof *against.blackout),
+    struct view_against against = {.blackout = calloc(SCHEDULE_BLACKOUTS, sizeof *against.blackout),
                                    .store = scene->store};
     if (against.blackout == NULL)
         return CAS_ERR_NOMEM;
     enum cas_err err = store_blackouts_read(scene->store,
                                             from_ms,
-                                            WINDOW_BLACKOUTS,
+                                            to_ms,
+                                            SCHEDULE_BLACKOUTS,
                                             against.blackout,
                                             &against.n,
                                             why);
@@ -275,7 +278,11 @@ static enum cas_err set_windows(const struct view_scene *scene,
                                        why);
     n = n + first_n < most ? n + first_n : most;
     if (err == CAS_OK)
-        err = view_against_read(scene, n > 0 ? opening[0].time.start_ms : after->ms, &against, why);
+        err = view_against_read(scene,
+                                n > 0 ? opening[0].time.start_ms : after->ms,
+                                n > 0 ? opening[n - 1].time.start_ms + day_ms : after->ms,
+                                &against,
+                                why);
     if (err != CAS_OK)
         return err;
     against.schedule_id = known->schedule == NULL ? 0 : known->schedule->id;

@@ -29,9 +29,10 @@ struct view_against {
     struct store *store;
     uint64_t schedule_id; /* whose windows they are; 0: of none that is stored */
 };
-/* ret->blackout: caller frees. */
+/* Between two instants. ret->blackout: caller frees. */
 CAS_CHECK enum cas_err view_against_read(const struct view_scene *scene,
                                          int64_t from_ms,
+                                         int64_t to_ms,
                                          struct view_against *ret,
                                          struct cas_why *why);
 

@@ -183,6 +183,47 @@ STORY(schedule, blackout_day_skips_the_window_by_name, "Tue 00:50", 46)
     EXPECT_TEXT_HAS("skipped: blackout \\\"Founders day\\\" of holidays", story_document(s));
 }
 
+static int import_hours(struct story *s, const char *name, int count)
+{
+    char id[64], ics[400];
+    (void)snprintf(id, sizeof id, "id=%s.ics", name);
+    (void)snprintf(ics,
+                   sizeof ics,
+                   "ics=BEGIN:VCALENDAR" EOL "BEGIN:VEVENT" EOL "UID:1" EOL
+                   "DTSTART:20261125T090000Z" EOL "DTEND:20261125T100000Z" EOL
+                   "RRULE:FREQ=DAILY;COUNT=%d" EOL "END:VEVENT" EOL "END:VCALENDAR" EOL,
+                   count);
+    return story_ask(s, "schedule.import-blackouts", id, ics, NULL);
+}
+
+/* Why: what is imported and not looked at is worse than what is refused.
+ * How: calendars up to the limit of all together; one date more; the same calendar again stands in
+ * place of its own; then a holiday, for which there is room once another calendar is gone. */
+STORY(schedule, blackouts_beyond_the_limit_are_refused_by_the_numbers, "Tue 00:50", 69)
+{
+    begin(s, "window=Tue 01:00-05:00", "gap=1m");
+    for (char name[] = "a"; name[0] < 'e'; name[0]++)
+        EXPECT_THAT(s, import_hours(s, name, 1000) == 0);
+    EXPECT_THAT(s, import_hours(s, "e", 97) == 2);
+    EXPECT_TEXT_HAS(
+        "e: 97 blackout dates, with 4000 of other calendars 4097: at most 4096 together",
+        story_error(s));
+    EXPECT_THAT(s, import_hours(s, "e", 96) == 0);
+    EXPECT_THAT(s, import_hours(s, "e", 96) == 0);
+    static const char holiday[] =
+        "ics=BEGIN:VCALENDAR" EOL "BEGIN:VEVENT" EOL "SUMMARY:A day" EOL
+        "DTSTART;VALUE=DATE:20261124" EOL "END:VEVENT" EOL "END:VCALENDAR" EOL;
+    EXPECT_THAT(s,
+                story_ask(s, "schedule.import-blackouts", "id=holidays.ics", holiday, NULL) == 2);
+    EXPECT_THAT(s, import_hours(s, "a", 999) == 0);
+    EXPECT_THAT(s,
+                story_ask(s, "schedule.import-blackouts", "id=holidays.ics", holiday, NULL) == 0);
+    EXPECT_THAT(s, story_ask(s, "schedule.show", "id=weekly", NULL) == 0);
+    EXPECT_TEXT_HAS("skipped: blackout \\\"A day\\\" of holidays", story_document(s));
+    story_until(s, "01:30");
+    EXPECT_INT_EQ(0, recycles(s));
+}
+
 /* Why: what cannot end in the window is not begun; the most urgent go, the others are named.
  * How: rests of 10 minutes in a window of 16: two of four fit. */
 STORY(schedule, short_window_trims_to_the_most_urgent_and_names_the_rest, "Tue 00:50", 47)

@@ -124,6 +124,7 @@ TEST(store, blackouts_and_freeze_are_the_last_ones_said)
     struct store_freeze freeze = {.is_on = true};
     struct cas_why why = {0};
     size_t n = 9;
+    int64_t far_ms = noon.wall_ms + 400 * day_ms;
     EXPECT_OK(store_freeze_load(store, &freeze, &why), &why);
     EXPECT_FALSE(freeze.is_on);
     struct window_blackout black[] = {
@@ -132,12 +133,13 @@ TEST(store, blackouts_and_freeze_are_the_last_ones_said)
     };
     EXPECT_OK(store_blackouts_replace(store, "a", black, 2, &why), &why);
     EXPECT_OK(store_blackouts_replace(store, "b", black, 1, &why), &why);
-    EXPECT_OK(store_blackouts_read(store, noon.wall_ms, 4, read, &n, &why), &why);
+    EXPECT_OK(store_blackouts_read(store, noon.wall_ms, far_ms, 4, read, &n, &why), &why);
     EXPECT_UINT_EQ(3, n);
     EXPECT_OK(store_blackouts_replace(store, "a", black + 1, 1, &why), &why);
-    EXPECT_OK(store_blackouts_read(store, noon.wall_ms, 4, read, &n, &why), &why);
+    EXPECT_OK(store_blackouts_read(store, noon.wall_ms, far_ms, 4, read, &n, &why), &why);
     EXPECT_UINT_EQ(2, n);
-    EXPECT_OK(store_blackouts_read(store, noon.wall_ms + 300 * day_ms, 4, read, &n, &why), &why);
+    EXPECT_OK(store_blackouts_read(store, noon.wall_ms + 300 * day_ms, far_ms, 4, read, &n, &why),
+              &why);
     EXPECT_UINT_EQ(0, n);
     freeze = (struct store_freeze){.is_on = true, .reason = "audit", .by = "ops.a", .at_ms = 7};
     EXPECT_OK(store_freeze_save(store, &freeze, &why), &why);
@@ -146,6 +148,53 @@ TEST(store, blackouts_and_freeze_are_the_last_ones_said)
     EXPECT_TRUE(freeze.is_on && freeze.at_ms == 7);
     EXPECT_TEXT_EQ("audit", freeze.reason);
     commit(store);
+}
+
+/* Why: a holiday that is not seen for all the other dates is a recycle on a holiday.
+ * How: an hour of each day for twelve years, and a whole day in the midst: what is read is of the
+ * time asked about, and what does not fit is an error. */
+TEST(store, blackouts_of_a_time_are_all_read_or_refused)
+{
+    enum {
+        SPANS = SCHEDULE_BLACKOUTS + 200
+    };
+    CAS_AUTO(store) store = open_at(test_path("a.db"));
+    struct window_blackout *span = calloc(SPANS, sizeof *span);
+    struct store_blackout *read = calloc(SCHEDULE_BLACKOUTS, sizeof *read);
+    struct window_blackout holiday = {.is_day = true,
+                                      .from_day = 20270301,
+                                      .to_day = 20270302,
+                                      .name = "holiday"};
+    struct cas_why why = {0};
+    size_t n = 0;
+    int64_t march_ms = 0;
+    EXPECT_TRUE(span != NULL && read != NULL);
+    EXPECT_OK(cas_parse_utc(cas_slice_of("2027-03-01T01:00Z"), &march_ms, &why), &why);
+    for (int64_t i = 0; i < SPANS; i++) {
+        span[i].start_ms = march_ms + (i - 30) * day_ms;
+        span[i].end_ms = span[i].start_ms + 3600 * 1000;
+    }
+    EXPECT_OK(store_blackouts_replace(store, "hours", span, SPANS, &why), &why);
+    EXPECT_OK(store_blackouts_replace(store, "days", &holiday, 1, &why), &why);
+    EXPECT_OK(
+        store_blackouts_read(store, march_ms, march_ms + 1, SCHEDULE_BLACKOUTS, read, &n, &why),
+        &why);
+    EXPECT_UINT_EQ(2, n);
+    EXPECT_TEXT_EQ("days", read[1].calendar);
+    int64_t end_ms = span[29 + SCHEDULE_BLACKOUTS - 1].start_ms;
+    EXPECT_OK(store_blackouts_read(store, march_ms, end_ms, SCHEDULE_BLACKOUTS, read, &n, &why),
+              &why);
+    EXPECT_UINT_EQ(SCHEDULE_BLACKOUTS, n);
+    EXPECT_ERR(
+        CAS_ERR_TOO_MANY,
+        store_blackouts_read(store, march_ms, end_ms + day_ms, SCHEDULE_BLACKOUTS, read, &n, &why));
+    EXPECT_TEXT_HAS("more than 4096 blackout dates at that time", why.text);
+    EXPECT_OK(store_blackouts_count(store, "hours", march_ms, &n, &why), &why);
+    EXPECT_UINT_EQ(1, n);
+    EXPECT_OK(store_blackouts_count(store, "", march_ms, &n, &why), &why);
+    EXPECT_UINT_EQ(SPANS - 30 + 1, n);
+    free(read);
+    free(span);
 }
 
 /* Why: where a window opens next, and by which clocks, must survive the controller; what became of
