@@ -59,6 +59,9 @@ struct store_audit ask_audit(const struct ask_call *call, const char *subject, c
 /* A change of the calendar, saved but not committed: committed with its audit row, or undone. */
 CAS_CHECK enum cas_err
 ask_settle(struct ask_call *call, enum cas_err saved, const char *subject, const char *words);
+/* The schedule of that name, as id; CAS_ERR_NOT_FOUND without words. */
+CAS_CHECK enum cas_err ask_schedule_named(struct ask_call *call,
+                                          struct store_schedule *ret_schedule);
 /* What a plan is wished to be, by the flags; times as they stand by themselves. */
 CAS_CHECK enum cas_err ask_wish(struct ask_call *call, struct rollout_wish *ret_wish);
 /* "now", "01:00", "tonight 01:00", "tomorrow 01:00" (the controller's local time) or UTC as

@@ -54,6 +54,19 @@ static enum cas_err find(struct ask_call *call, struct store_schedule *ret_sched
     return err;
 }
 
+enum cas_err ask_schedule_named(struct ask_call *call, struct store_schedule *ret_schedule)
+{
+    char name[CAS_NAME_BYTES];
+    struct cas_why inner = {.text = ""};
+    struct cas_slice id = ask_get(call, "id");
+    if (!cas_is_name(id) || cas_slice_copy(id, name, sizeof name) != CAS_OK)
+        return CAS_ERR_NOT_FOUND;
+    enum cas_err err = store_schedule_find(call->scene->store, name, ret_schedule, &inner);
+    if (err != CAS_OK && err != CAS_ERR_NOT_FOUND)
+        call->why = inner;
+    return err;
+}
+
 static enum cas_err
 answer(struct ask_call *call, const struct store_schedule *schedule, const char *words)
 {

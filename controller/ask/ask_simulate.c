@@ -3,6 +3,7 @@
 
 #include "controller/ask/ask_room.h"
 #include "controller/store/store_load.h"
+#include "controller/view/view_schedule.h"
 #include "controller/view/view_simulate.h"
 
 enum {
@@ -354,26 +355,95 @@ static enum cas_err of_draft(struct playing *playing, uint64_t seq)
     return err;
 }
 
-enum cas_err ask_recycle_simulate(struct ask_call *call)
+/* Those of its servers for whom the window it is armed for opens. */
+static enum cas_err choose_scheduled(struct playing *playing,
+                                     const struct store_schedule *schedule,
+                                     size_t **ret_at,
+                                     size_t *ret_n)
 {
-    struct playing playing = {.call = call};
+    struct ask_call *call = playing->call;
+    size_t *at = NULL, n = 0, kept_n = 0;
+    if (schedule->is_paused || schedule->start_ms == 0)
+        return cas_fail(&call->why,
+                        CAS_ERR_GUARD,
+                        "%s: no run is next, it is paused or its rule gives no window any more: "
+                        "casfleet why %s",
+                        schedule->name,
+                        schedule->name);
+    enum cas_err err = view_schedule_choose(&call->view, schedule, &at, &n, &call->why);
+    if (err != CAS_OK)
+        return err;
+    for (size_t i = 0; i < n; i++) {
+        const struct inventory_server *server = inventory_at(call->scene->inventory, at[i]);
+        if (schedule->site[0] == '\0' || strcmp(server->label[LABEL_SITE], schedule->site) == 0)
+            at[kept_n++] = at[i];
+    }
+    *ret_at = at;
+    *ret_n = kept_n;
+    return CAS_OK;
+}
+
+/* The plan that its next run would make of its servers as they stand now. */
+static enum cas_err of_schedule(struct playing *playing, const struct store_schedule *schedule)
+{
+    struct ask_call *call = playing->call;
+    struct rollout_wish wish = schedule->policy;
+    struct rollout_draft draft = {.skip_n = 0};
+    size_t *at = NULL, n = 0;
+    wish.start_ms = schedule->start_ms;
+    wish.until_ms = schedule->end_ms;
+    playing->shown.schedule = schedule->name;
+    enum cas_err err = choose_scheduled(playing, schedule, &at, &n);
+    if (err == CAS_OK)
+        err = rollout_draft(call->scene->inventory,
+                            call->scene->book,
+                            at,
+                            n,
+                            &wish,
+                            0,
+                            call->scene->now,
+                            &draft,
+                            &call->why);
+    if (err == CAS_OK)
+        err = pace_of(playing, &draft.body);
+    if (err == CAS_OK)
+        err = waves_of_draft(playing, &draft.body);
+    rollout_draft_done(&draft);
+    free(at);
+    return err;
+}
+
+static enum cas_err of_plan(struct playing *playing)
+{
+    struct ask_call *call = playing->call;
     CAS_AUTO(rollout_book) old = NULL;
     const struct rollout *rollout = NULL;
     uint64_t seq = 0;
     enum cas_err err = ask_rollout_seq(call, &seq);
-    if (err == CAS_OK)
-        err = farm_of(&playing);
-    enum cas_err found = err == CAS_OK ? ask_rollout(call, seq, &old, &rollout) : err;
-    if (err == CAS_OK && found == CAS_ERR_NOT_FOUND) {
+    if (err != CAS_OK)
+        return err;
+    err = ask_rollout(call, seq, &old, &rollout);
+    if (err == CAS_ERR_NOT_FOUND) {
         call->why.text[0] = '\0';
-        err = of_draft(&playing, seq);
-    } else if (err == CAS_OK && found == CAS_OK) {
-        err = pace_of(&playing, &rollout->body);
-        if (err == CAS_OK)
-            err = waves_of_rollout(&playing, rollout);
-    } else if (err == CAS_OK) {
-        err = found;
+        return of_draft(playing, seq);
     }
+    if (err == CAS_OK)
+        err = pace_of(playing, &rollout->body);
+    return err == CAS_OK ? waves_of_rollout(playing, rollout) : err;
+}
+
+enum cas_err ask_recycle_simulate(struct ask_call *call)
+{
+    struct playing playing = {.call = call};
+    struct store_schedule schedule;
+    enum cas_err err = farm_of(&playing);
+    enum cas_err named = err == CAS_OK ? ask_schedule_named(call, &schedule) : err;
+    if (named == CAS_OK)
+        err = of_schedule(&playing, &schedule);
+    else if (named == CAS_ERR_NOT_FOUND)
+        err = of_plan(&playing);
+    else
+        err = named;
     if (err == CAS_OK)
         err = simulate(&playing);
     playing_done(&playing);

@@ -113,20 +113,6 @@ static enum cas_err nothing_known(struct ask_call *call)
                     id.data == NULL ? "" : id.data);
 }
 
-/* A schedule of that name; CAS_ERR_NOT_FOUND without words. */
-static enum cas_err schedule_named(struct ask_call *call, struct store_schedule *ret_schedule)
-{
-    char name[CAS_NAME_BYTES];
-    struct cas_why inner = {.text = ""};
-    struct cas_slice id = ask_get(call, "id");
-    if (!cas_is_name(id) || cas_slice_copy(id, name, sizeof name) != CAS_OK)
-        return CAS_ERR_NOT_FOUND;
-    enum cas_err err = store_schedule_find(call->scene->store, name, ret_schedule, &inner);
-    if (err != CAS_OK && err != CAS_ERR_NOT_FOUND)
-        call->why = inner;
-    return err;
-}
-
 enum cas_err ask_why(struct ask_call *call)
 {
     struct cas_slice id = ask_get(call, "id");
@@ -137,7 +123,7 @@ enum cas_err ask_why(struct ask_call *call)
     if (server != NULL)
         return has_more ? one_too_many(call, "a server")
                         : view_why_server(&call->view, server, &call->reply->document);
-    enum cas_err err = schedule_named(call, &schedule);
+    enum cas_err err = ask_schedule_named(call, &schedule);
     if (err == CAS_OK)
         return has_more
                    ? one_too_many(call, "a schedule")

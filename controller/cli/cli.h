@@ -41,7 +41,8 @@ enum cli_targets {
     CLI_NAMED_MAYBE,
     CLI_NAMED_SERVERS,
     CLI_SITE_ZONE,
-    CLI_FILE
+    CLI_FILE,
+    CLI_PLAN /* a rollout, or what a schedule would make */
 };
 
 struct cli_verb {

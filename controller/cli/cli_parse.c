@@ -28,6 +28,7 @@ static const struct cli_flag flags[] = {
 #define TARGETS_NAMED_SERVERS CLI_NAMED_SERVERS
 #define TARGETS_SITE_ZONE     CLI_SITE_ZONE
 #define TARGETS_FILE          CLI_FILE
+#define TARGETS_PLAN          CLI_PLAN
 static const struct cli_verb verbs[] = {
 #define VERB(noun, verb, ask, targets, flags, words) \
     {noun, verb, ask, TARGETS_##targets, flags, words},
@@ -44,7 +45,8 @@ static const char *const target_words[] = {"",
                                            "[NAME]",
                                            "NAME [TARGET...]",
                                            "SITE ZONE",
-                                           "FILE"};
+                                           "FILE",
+                                           "ID|SCHEDULE"};
 
 static const struct options_row rows[] = {
 #define OPTION(name, kind, preset, least, most, words) \

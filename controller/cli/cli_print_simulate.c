@@ -12,10 +12,12 @@ static void print_head(FILE *out, const json_t *document)
     cli_add_clock(&record_text, cli_int(document, "record_ms"), CLI_CLOCK_ZONED);
     cas_text_span(&wave_text, cli_int(document, "wave_ms"));
     cas_text_span(&rest_text, cli_int(document, "rest_ms"));
+    bool is_plan = cli_is_null(document, "schedule");
     cli_print_line(out,
-                   "Plan %s: %s, %lld wave%s from %s, played against what was recorded from %s, "
+                   "%s %s: %s, %lld wave%s from %s, played against what was recorded from %s, "
                    "%lld week%s before.",
-                   cli_text(document, "id"),
+                   is_plan ? "Plan" : "Next run of",
+                   cli_text(document, is_plan ? "id" : "schedule"),
                    cli_text(document, "verb"),
                    (long long)cli_int(document, "waves"),
                    cli_int(document, "waves") == 1 ? "" : "s",

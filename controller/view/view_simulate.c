@@ -155,13 +155,15 @@ static json_t *missing_json(const struct view_scene *scene,
 static void set_head(json_t *document, const struct view_simulation *simulation)
 {
     const struct simulate_pace *pace = &simulation->pace;
-    char id[24];
-    view_rollout_id(simulation->seq, id);
+    char id[24] = "";
+    if (simulation->schedule == NULL)
+        view_rollout_id(simulation->seq, id);
     int64_t all_ms =
         simulation->wave_n == 0
             ? 0
             : (int64_t)simulation->wave_n * (pace->wave_ms + pace->rest_ms) - pace->rest_ms;
     view_set_text(document, "id", id);
+    view_set_text(document, "schedule", simulation->schedule);
     view_set_text(document, "verb", verb_name(simulation->verb));
     view_set_time(document, "start_ms", simulation->start_ms);
     view_set_time(document, "end_ms", simulation->start_ms + all_ms);
@@ -182,7 +184,7 @@ enum cas_err view_simulate(const struct view_scene *scene,
                            bool *ret_attention)
 {
     json_t *document = view_begin(scene, "Simulation");
-    char command[80], id[24];
+    char command[CAS_NAME_BYTES + 24], id[24];
     set_head(document, simulation);
     enum cas_err err = set_rows(document, scene, simulation, ret_attention);
     if (err != CAS_OK) {
@@ -192,8 +194,9 @@ enum cas_err view_simulate(const struct view_scene *scene,
     json_object_set_new(document, "missing", missing_json(scene, simulation));
     json_t *next = json_array();
     view_rollout_id(simulation->seq, id);
-    (void)snprintf(command, sizeof command, "casfleet why %s", id);
-    view_add_next(next, command, "the plan, rule by rule");
+    const char *schedule = simulation->schedule;
+    (void)snprintf(command, sizeof command, "casfleet why %s", schedule == NULL ? id : schedule);
+    view_add_next(next, command, schedule == NULL ? "the plan, rule by rule" : "its rules");
     json_object_set_new(document, "next", next);
     return view_finish(document, ret_document);
 }

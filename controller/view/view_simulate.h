@@ -9,6 +9,7 @@
 
 struct view_simulation {
     uint64_t seq;
+    const char *schedule; /* whose next run it is; NULL: a plan */
     enum verb verb;
     int64_t start_ms; /* when it would begin */
     int64_t back_ms;  /* whole weeks from there to the record */
@@ -24,11 +25,12 @@ struct view_simulation {
     size_t row_n;
     const size_t *unknown; /* [server_n] moments without a record */
 };
-/* Simulation: id, verb, start_ms, end_ms, record_ms, weeks, since_ms, look_ms, wave_ms, rest_ms,
- * pace (p95|limits), waves, cut_waves, items[{wave, group, servers (folded), start_ms, out, left,
- * known, requests, was, server, at_ms, moments, unjudged, peak, peak_server, peak_ms, pct}] (null
- * where not known), worst (the item with the highest pct, or null), missing[{server, words}],
- * words, next[]. *ret_attention: more than the peak, or a wave of which nothing is known. */
+/* Simulation: id or schedule (the other null), verb, start_ms, end_ms, record_ms, weeks, since_ms,
+ * look_ms, wave_ms, rest_ms, pace (p95|limits), waves, cut_waves, items[{wave, group, servers
+ * (folded), start_ms, out, left, known, requests, was, server, at_ms, moments, unjudged, peak,
+ * peak_server, peak_ms, pct}] (null where not known), worst (the item with the highest pct, or
+ * null), missing[{server, words}], words, next[]. *ret_attention: more than the peak, or a wave of
+ * which nothing is known. */
 CAS_CHECK enum cas_err view_simulate(const struct view_scene *scene,
                                      const struct view_simulation *simulation,
                                      char **ret_document,

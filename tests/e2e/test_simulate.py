@@ -2,6 +2,7 @@
 import sqlite3
 import struct
 import time
+from datetime import datetime, timedelta, timezone
 
 import msgpack
 import pytest
@@ -51,7 +52,7 @@ def site(tmp_path_factory):
     farm.operator("ops.b", "operator")
     farm.wait_up()
     now = int(time.time() * 1000)
-    write_record(farm, [*rows_of(CARRIED, now - 7 * DAY - 10 * MINUTE, 90), *rows_of({"LON-CAS03": 500}, now - 2 * DAY, 40)])
+    write_record(farm, [*rows_of(CARRIED, now - 7 * DAY - 10 * MINUTE, 120), *rows_of({"LON-CAS03": 500}, now - 2 * DAY, 40)])
     farm.wait_up()
     yield farm
     farm.close()
@@ -92,6 +93,24 @@ def test_more_than_the_peak_needs_attention(site):
     assert "LON-CAS[01-03] out, 2 of LON stay   770 on LON-CAS04 (its own 130) at " in done.stdout and "154 % of the peak" in done.stdout
 
 
+# Why: before a schedule is left to the nights, one looks at the next of them. How: in half an hour, the plan of the first test;
+#      paused, none is next.
+def test_the_next_run_of_a_schedule_is_played_by_its_name(site):
+    start = datetime.now(timezone.utc) + timedelta(minutes=30)
+    window = start.strftime("daily %H:%M-") + (start + timedelta(hours=2)).strftime("%H:%M")
+    site.casfleet("schedule", "add", "nightly", "LON-CAS[01-02]", "--window", window, *PACE, expect=0)
+    done = site.casfleet("recycle", "simulate", "nightly", key="ops.b", expect=0)
+    assert done.stdout.startswith("Next run of nightly: recycle, 2 waves from ") and "1 week before." in done.stdout
+    assert "LON-CAS02 out, 4 of LON stay   380 on LON-CAS01 (its own 300) at " in done.stdout and ", 76 % of the peak" in done.stdout
+    document = site.json("recycle", "simulate", "nightly")
+    assert document["id"] is None and document["schedule"] == "nightly"
+    assert document["start_ms"] == site.json("schedule", "show", "nightly")["next_ms"]
+    site.casfleet("schedule", "pause", "nightly", expect=0)
+    done = site.casfleet("recycle", "simulate", "nightly")
+    assert done.returncode == 6 and "nightly: no run is next, it is paused" in done.stderr
+    site.casfleet("schedule", "remove", "nightly", expect=0)
+
+
 # Why: what was not recorded is said, and is no number; nor is it fine.
 def test_what_was_not_recorded_is_not_known(site):
     made = site.json("recycle", "plan", "FRA-CAS01", *PACE)["id"]
@@ -114,7 +133,7 @@ def test_what_cannot_be_played_is_refused_with_the_reason(site):
     refused(2, "drain: only a recycle is played", drain)
     refused(5, "r-9999", "r-9999")
     refused(2, "is no rollout", "nightly")
-    refused(2, "ID is missing")
+    refused(2, "ID|SCHEDULE is missing")
     refused(4, "recycle.simulate needs operator", drain, key="ops.viewer")
     ended = site.json("recycle", "plan", "FRA-CAS02", "--at", "tomorrow 01:00", *PACE)["id"]
     site.casfleet("recycle", "run", ended, "--reason", "test", expect=0)
