@@ -13,7 +13,7 @@ enum {
     SCHEDULE_TARGET_BYTES = 1024,
     SCHEDULE_WORDS_BYTES = 320,
     SCHEDULE_BLACKOUTS = WINDOW_BLACKOUTS, /* dates to come, of all calendars */
-    SCHEDULE_BEGUN = 400, /* windows that have begun by a clock that was ahead */
+    SCHEDULE_BEGUN = 400,                  /* windows that have begun by a clock that was ahead */
 };
 
 struct store_schedule {

@@ -108,6 +108,32 @@ struct stage_line {
     char text[STORY_LINE_BYTES];
 };
 
+/* What operators have said of schedules, as far as they were told to watch: stage_calendar.c. */
+enum {
+    STAGE_WINDOWS = 16,
+    STAGE_BEGUN = 64,
+    STAGE_BLACK = 16
+};
+struct stage_window {
+    char name[STORY_NAME_BYTES], site[STORY_NAME_BYTES];
+    int64_t start_min, length_ms;
+    bool is_off;
+};
+struct stage_black {
+    int64_t from_ms, to_ms;
+};
+struct stage_begun {
+    size_t window;
+    int64_t start_ms;
+};
+struct stage_calendar {
+    struct stage_window window[STAGE_WINDOWS];
+    struct stage_black black[STAGE_BLACK];
+    struct stage_begun begun[STAGE_BEGUN];
+    size_t window_n, black_n, begun_n;
+    bool is_frozen;
+};
+
 struct story {
     struct story_settings settings;
     uint64_t dice;
@@ -138,7 +164,7 @@ struct story {
     struct keys_public operator_key, viewer_key;
     uint64_t ask_id;
     uint64_t run_seq;  /* being run, and the checker not told yet; 0 none */
-    size_t schedule_n; /* in force, by operators' words */
+    bool has_schedule; /* one was added, by an operator's words */
     int answer_exit;
     bool has_answer;
     char *document;
@@ -155,6 +181,7 @@ struct story {
     size_t acked_n;
     bool has_clock_fault, has_restore, is_usurped;
     struct check *check;
+    struct stage_calendar calendar;
     struct stage_marks marks;
     uint8_t edge[STAGE_STEPS]; /* state of each step when it was looked at last */
     uint64_t trace;
@@ -190,6 +217,9 @@ int64_t stage_net_due(const struct story *s);     /* true time; INT64_MAX none *
 void stage_net_lost(struct stage_server *server); /* its connection is gone */
 void stage_net_free(struct story *s);
 enum message_type stage_type(struct cas_slice bytes);
+
+/* stage_calendar.c */
+void stage_calendar_noted(struct story *s, const struct rollout_action *note);
 
 /* stage_check.c */
 void stage_line_add(struct story *s, bool is_main, const char *fmt, ...) CAS_PRINTF(3, 4);

@@ -97,9 +97,7 @@ static void word_check(struct story *s, const char *verb, const struct question 
         }
     }
     if (is_maybe && strcmp(verb, "schedule.add") == 0)
-        s->schedule_n++;
-    if (is_done && strcmp(verb, "schedule.remove") == 0)
-        s->schedule_n--;
+        s->has_schedule = true;
     if (seq == 0)
         return;
     if (is_done && (strcmp(verb, "recycle.pause") == 0 || strcmp(verb, "recycle.end") == 0))

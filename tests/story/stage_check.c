@@ -229,9 +229,10 @@ void stage_noted(void *context,
     bool is_run = s->run_seq == note->seq;
     if (is_run)
         s->run_seq = 0;
-    if (is_run || (s->schedule_n > 0 && !stage_rollout_of(s, note->seq)->is_ordered))
+    if (is_run || (s->has_schedule && !stage_rollout_of(s, note->seq)->is_ordered))
         stage_run_check(s, note->seq);
     rollout_noted(s, note);
+    stage_calendar_noted(s, note);
     stage_mark_reason(s, note->reason);
     if (server != NULL)
         step_noted(s, server, note);

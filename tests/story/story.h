@@ -67,6 +67,20 @@ uint64_t story_recycle(struct story *s, const char *target, ...) __attribute__((
 /* Runs what recycle.plan has made: seq, 0 when it was refused. */
 uint64_t story_run(struct story *s, uint64_t seq);
 
+/* ---- the calendar, as operators were answered ---- */
+/* From the first window told, whatever a schedule begins is held against these words: once a window
+ * and site, in it, and not while a word stands against it. What allows is told before it is asked,
+ * what forbids once it is answered with success. */
+struct story_window {
+    const char *name, *site; /* "": everywhere */
+    int64_t start_min;       /* daily; UTC, 0..1439 */
+    int64_t length_ms;
+};
+void story_told_window(struct story *s, const struct story_window *window);
+void story_told_off(struct story *s, const char *name, bool is_off); /* paused, removed */
+void story_told_frozen(struct story *s, bool is_frozen);
+void story_told_black(struct story *s, int64_t from_ms, int64_t to_ms);
+
 /* ---- what goes wrong ---- */
 enum story_way {
     WAY_UP = 1,   /* agent to controller */

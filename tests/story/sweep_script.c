@@ -1,13 +1,11 @@
-#include "tests/story/sweep_script.h"
+#include "tests/story/sweep_play.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/story/stage_mark.h"
-
 enum {
-    ENDS = 64,
+    SCHEDULES_EVERY = 3, /* every so manieth seed has schedules, beside what happens anyway */
     LONG_EVERY = 128, /* every so manieth seed lasts beyond two hours, for frames as late as that */
     TROUBLE_MS = 4 * 60 * 1000,
     LONG_MS = 130 * 60 * 1000,
@@ -67,6 +65,33 @@ static enum script_kind kind_of(uint64_t dice)
     return kinds[i].kind;
 }
 
+/* Rows stay in order of time; these come after those there are at their instant. */
+static void insert(struct script *script, const struct script_event *event)
+{
+    size_t at = script->event_n;
+    if (script->event_n == SCRIPT_EVENTS)
+        return;
+    while (at > 0 && script->event[at - 1].at_ms > event->at_ms) {
+        script->event[at] = script->event[at - 1];
+        at--;
+    }
+    script->event[at] = *event;
+    script->event_n++;
+}
+
+/* By chance of their own: the rows of a seed without schedules are those it had before. */
+static void add_schedules(struct script *script)
+{
+    uint64_t dice = script->seed * 0x9fb21c651e98df25u + 11;
+    for (size_t i = 0; i < SWEEP_SCHEDULES + SWEEP_CALENDARS; i++) {
+        struct script_event event = {.kind =
+                                         i < SWEEP_SCHEDULES ? SCRIPT_SCHEDULE : SCRIPT_CALENDAR};
+        event.at_ms = (int64_t)(draw(&dice) % (uint64_t)(script->span_ms * 2 / 3));
+        event.dice = draw(&dice);
+        insert(script, &event);
+    }
+}
+
 void script_make(uint64_t seed, struct script *script)
 {
     uint64_t dice = seed * 0x2545f4914f6cdd1du + 7;
@@ -87,37 +112,15 @@ void script_make(uint64_t seed, struct script *script)
         if (i + 1 >= CAS_COUNT(first))
             at_ms += (int64_t)(draw(&dice) % (uint64_t)step_ms);
     }
+    if (seed % SCHEDULES_EVERY == 0)
+        add_schedules(script);
 }
 
 /* ---- playing ---- */
 
-struct end { /* what lasts, and until when */
-    int64_t at_ms;
-    enum script_kind kind;
-    size_t server;
-};
-struct play {
-    struct story *s;
-    const struct script *script;
-    uint64_t dice; /* of the event at hand */
-    char name[SCRIPT_SERVERS][40];
-    size_t name_n;
-    struct end end[ENDS];
-    size_t end_n;
-    uint64_t rollout[8];
-    size_t rollout_n;
-    bool has_backup, has_revoked, has_usurped;
-    int64_t off_ms[SCRIPT_SERVERS], controller_off_ms;
-};
-
-static uint64_t below(struct play *p, uint64_t most)
+uint64_t sweep_below(struct play *p, uint64_t most)
 {
     return (draw(&p->dice) >> 8) % most;
-}
-
-static void mark(struct play *p, enum stage_fault fault)
-{
-    stage_mark_fault(p->s, fault);
 }
 
 static void names_fill(size_t farm, char name[SCRIPT_SERVERS][40], size_t *ret_n)
@@ -130,7 +133,7 @@ static void names_fill(size_t farm, char name[SCRIPT_SERVERS][40], size_t *ret_n
 
 static void lasts(struct play *p, enum script_kind kind, size_t server, int64_t span_ms)
 {
-    if (p->end_n < ENDS)
+    if (p->end_n < SWEEP_ENDS)
         p->end[p->end_n++] =
             (struct end){.at_ms = story_now(p->s) + span_ms, .kind = kind, .server = server};
 }
@@ -175,6 +178,8 @@ static void end_now(struct play *p, const struct end *end)
     case SCRIPT_RESTORE:
     case SCRIPT_WALL:
     case SCRIPT_MONO:
+    case SCRIPT_SCHEDULE:
+    case SCRIPT_CALENDAR:
         return;
     }
 }
@@ -202,17 +207,17 @@ static void pass_to(struct play *p, int64_t at_ms)
 
 static void network(struct play *p)
 {
-    struct story_net net = {.delay_ms = 1 + (int64_t)below(p, 50)};
+    struct story_net net = {.delay_ms = 1 + (int64_t)sweep_below(p, 50)};
     bool is_long = p->script->is_long;
-    if (below(p, 2) == 0)
-        net.spread_ms = (int64_t)below(p, 2000);
-    if (below(p, 2) == 0)
-        net.drop_pm = (unsigned)below(p, 80);
-    if (below(p, 2) == 0)
-        net.twice_pm = (unsigned)below(p, 150);
-    if (below(p, 3) == 0 || is_long) {
-        net.late_pm = (unsigned)below(p, 40) + (is_long ? 5 : 0);
-        net.late_ms = is_long ? 2 * 3600 * 1000 : 1 + (int64_t)below(p, 300000);
+    if (sweep_below(p, 2) == 0)
+        net.spread_ms = (int64_t)sweep_below(p, 2000);
+    if (sweep_below(p, 2) == 0)
+        net.drop_pm = (unsigned)sweep_below(p, 80);
+    if (sweep_below(p, 2) == 0)
+        net.twice_pm = (unsigned)sweep_below(p, 150);
+    if (sweep_below(p, 3) == 0 || is_long) {
+        net.late_pm = (unsigned)sweep_below(p, 40) + (is_long ? 5 : 0);
+        net.late_ms = is_long ? 2 * 3600 * 1000 : 1 + (int64_t)sweep_below(p, 300000);
     }
     story_net(p->s, &net);
     story_say(p->s,
@@ -238,13 +243,15 @@ static void run(struct play *p)
     char target[256];
     struct cas_text text = CAS_TEXT(target);
     cas_text_clear(&text);
-    size_t first = below(p, 3) == 0 ? 1 : 0, step = below(p, 3) == 0 ? 2 : 1;
+    size_t first = sweep_below(p, 3) == 0 ? 1 : 0, step = sweep_below(p, 3) == 0 ? 2 : 1;
     for (size_t i = first; i < p->name_n; i += step)
         cas_text_add(&text, "%s%s", text.used > 0 ? "," : "", p->name[i]);
-    size_t gap = (size_t)below(p, 3), floor = (size_t)below(p, 4), at_once = (size_t)below(p, 3);
-    size_t stop = (size_t)below(p, 3), proof = (size_t)below(p, 3), drain = (size_t)below(p, 3);
-    size_t healthy = (size_t)below(p, 3);
-    const char *act = below(p, 2) == 0 ? "act=10s" : "act=40s";
+    size_t gap = (size_t)sweep_below(p, 3), floor = (size_t)sweep_below(p, 4),
+           at_once = (size_t)sweep_below(p, 3);
+    size_t stop = (size_t)sweep_below(p, 3), proof = (size_t)sweep_below(p, 3),
+           drain = (size_t)sweep_below(p, 3);
+    size_t healthy = (size_t)sweep_below(p, 3);
+    const char *act = sweep_below(p, 2) == 0 ? "act=10s" : "act=40s";
     story_say(p->s,
               "run %s %s %s %s %s %s %s %s %s",
               target,
@@ -271,7 +278,7 @@ static void run(struct play *p)
     if (seq == 0 || p->rollout_n == CAS_COUNT(p->rollout))
         return;
     if (p->rollout_n > 0)
-        mark(p, FAULT_second_run);
+        stage_mark_fault(p->s, FAULT_second_run);
     p->rollout[p->rollout_n++] = seq;
 }
 
@@ -280,13 +287,13 @@ static void choose(struct play *p, uint64_t seq, size_t *verb, size_t *server)
 {
     const struct rollout *rollout =
         story_controller_is_dead(p->s) ? NULL : story_rollout(p->s, seq);
-    if (rollout == NULL || below(p, 4) == 0)
+    if (rollout == NULL || sweep_below(p, 4) == 0)
         return;
     bool is_standing = rollout->state == ROLLOUT_HALTED || rollout->state == ROLLOUT_PAUSED;
     if (!is_standing)
         return;
     *verb = 1; /* resume */
-    for (size_t i = 0; i < rollout->step_n && below(p, 3) != 0; i++) {
+    for (size_t i = 0; i < rollout->step_n && sweep_below(p, 3) != 0; i++) {
         enum rollout_step_state state = rollout->step[i].state;
         for (size_t k = 0; k < p->name_n; k++) {
             const char *name = story_server_name(p->s, rollout->step[i].server_id);
@@ -312,9 +319,9 @@ static void operate(struct play *p, bool is_intruder)
         {"recycle.end", FAULT_operator_end},
     };
     char id[32], target[64];
-    size_t verb = (size_t)below(p, CAS_COUNT(verbs));
-    uint64_t which = below(p, 64);
-    size_t server = (size_t)below(p, p->name_n);
+    size_t verb = (size_t)sweep_below(p, CAS_COUNT(verbs));
+    uint64_t which = sweep_below(p, 64);
+    size_t server = (size_t)sweep_below(p, p->name_n);
     if (p->rollout_n == 0)
         return;
     uint64_t seq = p->rollout[which % p->rollout_n];
@@ -331,47 +338,47 @@ static void operate(struct play *p, bool is_intruder)
     int code = is_intruder ? story_intrude(p->s, verbs[verb].verb, id, third, NULL)
                            : story_ask(p->s, verbs[verb].verb, id, third, NULL);
     if (is_intruder && code > 0)
-        mark(p, FAULT_intruder);
+        stage_mark_fault(p->s, FAULT_intruder);
     else if (!is_intruder && code == 0)
-        mark(p, verbs[verb].fault);
+        stage_mark_fault(p->s, verbs[verb].fault);
 }
 
 static void revoke(struct play *p)
 {
     char target[64];
-    (void)snprintf(target, sizeof target, "target=%s", p->name[below(p, p->name_n)]);
+    (void)snprintf(target, sizeof target, "target=%s", p->name[sweep_below(p, p->name_n)]);
     if (p->has_revoked || story_controller_is_dead(p->s))
         return;
     story_say(p->s, "an operator revokes %s", target);
     p->has_revoked = story_ask(p->s, "agent.revoke", target, NULL) == 0;
     if (p->has_revoked)
-        mark(p, FAULT_revoke);
+        stage_mark_fault(p->s, FAULT_revoke);
 }
 
 static void wall(struct play *p)
 {
     static const int64_t day_ms = 24 * 3600 * 1000;
     static const int64_t spans[] = {3650, -3650, 1, -1};
-    int64_t span_ms =
-        below(p, 2) == 0 ? spans[below(p, 4)] * day_ms : (int64_t)below(p, 60000) - 30000;
-    if (below(p, 3) == 0) {
+    int64_t span_ms = sweep_below(p, 2) == 0 ? spans[sweep_below(p, 4)] * day_ms
+                                             : (int64_t)sweep_below(p, 60000) - 30000;
+    if (sweep_below(p, 3) == 0) {
         p->controller_off_ms += span_ms;
         story_jump_wall(p->s, NULL, span_ms);
-        mark(p, FAULT_wall_controller);
+        stage_mark_fault(p->s, FAULT_wall_controller);
         return;
     }
-    size_t server = (size_t)below(p, p->name_n);
+    size_t server = (size_t)sweep_below(p, p->name_n);
     p->off_ms[server] += span_ms;
     story_jump_wall(p->s, p->name[server], span_ms);
-    mark(p, FAULT_wall_agent);
+    stage_mark_fault(p->s, FAULT_wall_agent);
 }
 
 static void mono(struct play *p)
 {
-    int64_t span_ms = 1000 + (int64_t)below(p, below(p, 2) == 0 ? 60000 : 3600000);
-    bool is_controller = below(p, 3) == 0;
-    size_t server = (size_t)below(p, p->name_n);
-    mark(p, is_controller ? FAULT_mono_controller : FAULT_mono_agent);
+    int64_t span_ms = 1000 + (int64_t)sweep_below(p, sweep_below(p, 2) == 0 ? 60000 : 3600000);
+    bool is_controller = sweep_below(p, 3) == 0;
+    size_t server = (size_t)sweep_below(p, p->name_n);
+    stage_mark_fault(p->s, is_controller ? FAULT_mono_controller : FAULT_mono_agent);
     story_jump_mono(p->s, is_controller ? NULL : p->name[server], span_ms);
 }
 
@@ -379,21 +386,22 @@ static void cut(struct play *p)
 {
     static const enum stage_fault faults[] = {FAULT_cut_up, FAULT_cut_down, FAULT_cut_both};
     static const char *const ways[] = {"up", "down", "both"};
-    size_t server = (size_t)below(p, p->name_n), way = (size_t)below(p, 3);
+    size_t server = (size_t)sweep_below(p, p->name_n), way = (size_t)sweep_below(p, 3);
     story_cut_cable(p->s, p->name[server], (enum story_way)(1 + way));
     story_say(p->s, "the cable of %s is cut: %s", p->name[server], ways[way]);
-    mark(p, faults[way]);
-    lasts(p, SCRIPT_CUT, server, 1000 + (int64_t)below(p, 90000));
+    stage_mark_fault(p->s, faults[way]);
+    lasts(p, SCRIPT_CUT, server, 1000 + (int64_t)sweep_below(p, 90000));
 }
 
 static void hold(struct play *p)
 {
     static const enum message_type types[] =
         {MESSAGE_grant, MESSAGE_grant, MESSAGE_offer, MESSAGE_result, MESSAGE_hb, MESSAGE_claim};
-    size_t server = (size_t)below(p, p->name_n), type = (size_t)below(p, CAS_COUNT(types));
+    size_t server = (size_t)sweep_below(p, p->name_n),
+           type = (size_t)sweep_below(p, CAS_COUNT(types));
     story_hold(p->s, p->name[server], types[type]);
     story_say(p->s, "every %s of %s waits", message_name(types[type]), p->name[server]);
-    lasts(p, SCRIPT_HOLD, server, 1000 + (int64_t)below(p, 60000));
+    lasts(p, SCRIPT_HOLD, server, 1000 + (int64_t)sweep_below(p, 60000));
 }
 
 static void agent_dies(struct play *p)
@@ -408,12 +416,12 @@ static void agent_dies(struct play *p)
                                         [POINT_ACT] = "after its next act",
                                         [POINT_OUTCOME] = "after its next outcome",
                                         [POINT_NOW] = "now"};
-    size_t server = (size_t)below(p, p->name_n);
-    enum story_point at = (enum story_point)(1 + below(p, POINT_NOW));
+    size_t server = (size_t)sweep_below(p, p->name_n);
+    enum story_point at = (enum story_point)(1 + sweep_below(p, POINT_NOW));
     if (at == POINT_NOW)
-        mark(p, faults[at]); /* the others are marked where it happens */
+        stage_mark_fault(p->s, faults[at]); /* the others are marked where it happens */
     story_say(p->s, "the agent of %s is to die %s", p->name[server], words[at]);
-    story_agent_dies(p->s, p->name[server], at, 200 + (int64_t)below(p, 20000));
+    story_agent_dies(p->s, p->name[server], at, 200 + (int64_t)sweep_below(p, 20000));
 }
 
 static void host_fails(struct play *p)
@@ -427,32 +435,33 @@ static void host_fails(struct play *p)
                     {"hangs", FAULT_host_hangs},
                     {"silent-after", FAULT_host_silent_after},
                     {"dies", FAULT_host_dies}};
-    size_t server = (size_t)below(p, p->name_n), failure = (size_t)below(p, CAS_COUNT(failures));
+    size_t server = (size_t)sweep_below(p, p->name_n),
+           failure = (size_t)sweep_below(p, CAS_COUNT(failures));
     story_fails(p->s, p->name[server], failures[failure].failure);
     story_say(p->s, "%s is to fail: %s", p->name[server], failures[failure].failure);
-    mark(p, failures[failure].fault);
-    lasts(p, SCRIPT_HOST_FAILS, server, 20000 + (int64_t)below(p, 120000));
+    stage_mark_fault(p->s, failures[failure].fault);
+    lasts(p, SCRIPT_HOST_FAILS, server, 20000 + (int64_t)sweep_below(p, 120000));
 }
 
 static void on_server(struct play *p, enum script_kind kind)
 {
-    size_t server = (size_t)below(p, p->name_n);
+    size_t server = (size_t)sweep_below(p, p->name_n);
     const char *name = p->name[server];
     if (kind == SCRIPT_SELF) {
-        mark(p, FAULT_self);
+        stage_mark_fault(p->s, FAULT_self);
         story_kill_worker(p->s, name);
     } else if (kind == SCRIPT_POWER) {
-        mark(p, FAULT_power);
+        stage_mark_fault(p->s, FAULT_power);
         story_say(p->s, "%s loses its power", name);
-        story_power_fails(p->s, name, 200 + (int64_t)below(p, 20000));
+        story_power_fails(p->s, name, 200 + (int64_t)sweep_below(p, 20000));
     } else if (kind == SCRIPT_AGENT_STOPS) {
-        mark(p, FAULT_agent_stopped);
-        story_stops(p->s, name, 500 + (int64_t)below(p, 45000));
+        stage_mark_fault(p->s, FAULT_agent_stopped);
+        story_stops(p->s, name, 500 + (int64_t)sweep_below(p, 45000));
     } else {
-        mark(p, FAULT_disk_agent);
+        stage_mark_fault(p->s, FAULT_disk_agent);
         story_say(p->s, "the disk of %s is full", name);
         story_disk(p->s, name, true);
-        lasts(p, SCRIPT_AGENT_DISK, server, 5000 + (int64_t)below(p, 90000));
+        lasts(p, SCRIPT_AGENT_DISK, server, 5000 + (int64_t)sweep_below(p, 90000));
     }
 }
 
@@ -466,34 +475,34 @@ static void restore(struct play *p)
         story_say(p->s, "a backup is made");
         return;
     }
-    mark(p, FAULT_restore);
+    stage_mark_fault(p->s, FAULT_restore);
     if (!story_controller_is_dead(p->s))
         story_controller_dies(p->s, -1);
     story_restore(p->s);
     story_say(p->s, "the database goes back to the backup");
     story_controller_starts(p->s);
-    p->has_backup = below(p, 2) == 0; /* the same one again, or a younger one */
+    p->has_backup = sweep_below(p, 2) == 0; /* the same one again, or a younger one */
 }
 
 static void on_controller(struct play *p, enum script_kind kind)
 {
-    int64_t restart_ms = 1000 + (int64_t)below(p, 40000);
+    int64_t restart_ms = 1000 + (int64_t)sweep_below(p, 40000);
     if (story_controller_is_dead(p->s))
         return;
     if (kind == SCRIPT_CONTROLLER_DIES) {
-        mark(p, FAULT_controller_dies);
+        stage_mark_fault(p->s, FAULT_controller_dies);
         story_controller_dies(p->s, restart_ms);
     } else if (kind == SCRIPT_CONTROLLER_COMMIT) {
-        mark(p, FAULT_controller_dies_commit);
-        story_controller_dies_after(p->s, 1 + below(p, 6), restart_ms);
+        stage_mark_fault(p->s, FAULT_controller_dies_commit);
+        story_controller_dies_after(p->s, 1 + sweep_below(p, 6), restart_ms);
     } else if (kind == SCRIPT_CONTROLLER_STOPS) {
-        mark(p, FAULT_controller_stopped);
-        story_stops(p->s, NULL, 500 + (int64_t)below(p, 45000));
+        stage_mark_fault(p->s, FAULT_controller_stopped);
+        story_stops(p->s, NULL, 500 + (int64_t)sweep_below(p, 45000));
     } else if (kind == SCRIPT_CONTROLLER_DISK) {
-        mark(p, FAULT_disk_controller);
+        stage_mark_fault(p->s, FAULT_disk_controller);
         story_say(p->s, "the controller's disk is full");
         story_controller_disk(p->s, true);
-        lasts(p, SCRIPT_CONTROLLER_DISK, 0, 2000 + (int64_t)below(p, 60000));
+        lasts(p, SCRIPT_CONTROLLER_DISK, 0, 2000 + (int64_t)sweep_below(p, 60000));
     } else if (kind == SCRIPT_BACKUP && !story_controller_is_stopped(p->s)) {
         story_backup(p->s);
         p->has_backup = true;
@@ -501,6 +510,16 @@ static void on_controller(struct play *p, enum script_kind kind)
     } else if (kind == SCRIPT_RESTORE) {
         restore(p);
     }
+}
+
+static void usurp(struct play *p)
+{
+    if (story_controller_is_dead(p->s) || story_controller_is_stopped(p->s))
+        return;
+    stage_mark_fault(p->s, FAULT_usurp);
+    story_say(p->s, "another controller takes the lead and is gone again");
+    story_usurp(p->s);
+    lasts(p, SCRIPT_USURP, 0, 8000);
 }
 
 static void apply(struct play *p, const struct script_event *event)
@@ -549,18 +568,17 @@ static void apply(struct play *p, const struct script_event *event)
         on_controller(p, event->kind);
         return;
     case SCRIPT_USURP:
-        if (story_controller_is_dead(p->s) || story_controller_is_stopped(p->s))
-            return;
-        mark(p, FAULT_usurp);
-        story_say(p->s, "another controller takes the lead and is gone again");
-        story_usurp(p->s);
-        lasts(p, SCRIPT_USURP, 0, 8000);
+        usurp(p);
         return;
     case SCRIPT_WALL:
         wall(p);
         return;
     case SCRIPT_MONO:
         mono(p);
+        return;
+    case SCRIPT_SCHEDULE:
+    case SCRIPT_CALENDAR:
+        sweep_calendar(p, event->kind);
         return;
     }
 }
@@ -586,7 +604,9 @@ static void calm(struct play *p)
         story_stops(s, p->name[i], 0);
         story_jump_wall(s, p->name[i], -p->off_ms[i]);
     }
+    bool is_closed = p->schedule_n == 0; /* no window opens any more */
     for (int64_t end_ms = story_now(s) + CALM_MS; story_now(s) < end_ms;) {
+        is_closed = is_closed || sweep_freeze(p, true);
         story_pass(s, CALM_STEP_MS);
         story_controller_starts(s); /* one that was fenced ends, and its service begins anew */
         if (story_is_settled(s))

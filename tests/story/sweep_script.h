@@ -37,6 +37,8 @@ enum script_kind {
     SCRIPT_USURP,
     SCRIPT_WALL,
     SCRIPT_MONO,
+    SCRIPT_SCHEDULE,
+    SCRIPT_CALENDAR,
 };
 struct script_event {
     enum script_kind kind;
