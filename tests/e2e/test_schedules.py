@@ -1,5 +1,6 @@
 """Schedules as an operator types and reads them, over real processes; the exported calendar by another's parser."""
 import json
+import sqlite3
 from datetime import datetime, timedelta, timezone
 
 import icalendar
@@ -160,3 +161,45 @@ def test_a_window_runs_its_plan_and_the_calendar_says_so(site, tmp_path):
     site.casfleet("schedule", "resume", "nightly", expect=0)
     assert site.casfleet("schedule", "remove", "nightly", expect=0).stdout.startswith("nightly is removed")
     assert site.casfleet("schedule", "list", expect=0).stdout.splitlines()[1] == "(none)"
+
+
+# Why: dates that are imported and not looked at would be worse than those refused.
+# How: an hour a day, 4,000 times; 97 of another calendar are one too many; those of the first are replaced by fewer.
+def test_blackouts_beyond_the_limit_are_refused_with_the_numbers(site, tmp_path):
+    def hours(name, count):
+        file = tmp_path / f"{name}.ics"
+        event = (f"BEGIN:VEVENT\r\nUID:1\r\nDTSTART:{first}T090000Z\r\nDTEND:{first}T100000Z\r\n"
+                 f"RRULE:FREQ=DAILY;COUNT={count}\r\nEND:VEVENT\r\n")
+        file.write_text("BEGIN:VCALENDAR\r\n" + (event if count else "") + "END:VCALENDAR\r\n")
+        return site.casfleet("schedule", "import-blackouts", str(file))
+
+    first = (datetime.now(timezone.utc) + timedelta(days=2)).strftime("%Y%m%d")
+    for name in "abcd":
+        assert hours(name, 1000).stdout.startswith(f"{name}: 1000 blackout dates")
+    done = hours("e", 200)
+    assert done.returncode == 2 and done.stdout == "", done.stdout
+    assert "e: 200 blackout dates, with " in done.stderr and ": at most 4096 together" in done.stderr, done.stderr
+    for name in "abcd":
+        assert hours(name, 0).stdout.startswith(f"{name}: 0 blackout dates")
+    assert hours("e", 200).returncode == 0 and hours("e", 0).returncode == 0
+
+
+# Why: a clock that was ahead when a window was armed must not cost those until then.
+# How: what such a clock leaves behind is written into the database of a stopped controller.
+def test_a_clock_that_was_ahead_is_seen_at_the_start(site):
+    start = (datetime.now(timezone.utc) + timedelta(hours=2)).replace(second=0, microsecond=0)
+    day = 24 * 3600 * 1000
+    site.casfleet("schedule", "add", "ahead", "all", "--window", start.strftime("daily %H:%M"), expect=0)
+    site.controller.stop()
+    base = sqlite3.connect(site.state / "controller.db")
+    with base:
+        base.execute("UPDATE schedule SET armed_ms = start_ms + ?, start_ms = start_ms + ?, end_ms = end_ms + ? WHERE name = 'ahead'",
+                     (2 * day, 3 * day, 3 * day))
+    base.close()
+    site.start()
+    wait_until(lambda: "the clock was set back: next is " + start.strftime("%a %d %b %Y %H:%M UTC")
+               in site.casfleet("why", "ahead").stdout, 20, lambda: site.casfleet("why", "ahead").stdout)
+    shown = site.casfleet("schedule", "show", "ahead", expect=0).stdout
+    assert "next     " + start.strftime("%a %d %b %Y %H:%M UTC") in shown, shown
+    assert site.json("schedule", "show", "ahead")["next_ms"] == start.timestamp() * 1000
+    site.casfleet("schedule", "remove", "ahead", expect=0)
