@@ -575,8 +575,6 @@ static enum cas_err arm_again(struct turn *turn)
     struct store_audit audit = {.at_ms = now.ms, .who = "casfleet", .verb = "schedule.armed"};
     enum cas_err err = arm(turn, &now);
     if (err == CAS_OK)
-        err = store_schedule_runs_forget(c->store, schedule->id, now.ms, &turn->why);
-    if (err == CAS_OK)
         err = store_schedule_save(c->store, schedule, &turn->why);
     if (err != CAS_OK)
         return err;

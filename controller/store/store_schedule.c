@@ -261,20 +261,6 @@ enum cas_err store_schedule_run_add(struct store *store,
     return sql_run(&sql, why);
 }
 
-enum cas_err store_schedule_runs_forget(struct store *store,
-                                        uint64_t schedule_id,
-                                        int64_t after_ms,
-                                        struct cas_why *why)
-{
-    enum cas_err err = store_begin(store, why);
-    if (err != CAS_OK)
-        return err;
-    struct sql sql = sql_use(store, SQL_schedule_run_forget);
-    sql_u64(&sql, schedule_id);
-    sql_i64(&sql, after_ms);
-    return sql_run(&sql, why);
-}
-
 enum cas_err store_schedule_run_seq(struct store *store,
                                     uint64_t schedule_id,
                                     int64_t start_ms,
@@ -297,6 +283,7 @@ enum cas_err store_schedule_run_seq(struct store *store,
 
 enum cas_err store_schedule_runs_read(struct store *store,
                                       uint64_t schedule_id,
+                                      int64_t now_ms,
                                       size_t cap,
                                       struct store_schedule_run *ret_run,
                                       size_t *ret_n,
@@ -304,6 +291,7 @@ enum cas_err store_schedule_runs_read(struct store *store,
 {
     struct sql sql = sql_use(store, SQL_schedule_run_read);
     sql_u64(&sql, schedule_id);
+    sql_i64(&sql, now_ms);
     sql_u64(&sql, cap);
     size_t n = 0;
     bool has = false;

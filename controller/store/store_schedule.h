@@ -74,11 +74,6 @@ struct store_schedule_run { /* what became of one window */
 CAS_CHECK enum cas_err store_schedule_run_add(struct store *store,
                                               const struct store_schedule_run *run,
                                               struct cas_why *why);
-/* Windows of it after an instant that were skipped: they are to come. */
-CAS_CHECK enum cas_err store_schedule_runs_forget(struct store *store,
-                                                  uint64_t schedule_id,
-                                                  int64_t after_ms,
-                                                  struct cas_why *why);
 /* *ret_seq: the rollout that this window of it made; 0: none, or it never came. */
 CAS_CHECK enum cas_err store_schedule_run_seq(struct store *store,
                                               uint64_t schedule_id,
@@ -86,9 +81,11 @@ CAS_CHECK enum cas_err store_schedule_run_seq(struct store *store,
                                               const char *site,
                                               uint64_t *ret_seq,
                                               struct cas_why *why);
-/* Newest first; schedule_id 0: of all, removed ones too. */
+/* Newest first; schedule_id 0: of all, removed ones too. One skipped after now_ms, by a clock that
+ * was ahead, is yet to come and not among them. */
 CAS_CHECK enum cas_err store_schedule_runs_read(struct store *store,
                                                 uint64_t schedule_id,
+                                                int64_t now_ms,
                                                 size_t cap,
                                                 struct store_schedule_run *ret_run,
                                                 size_t *ret_n,

@@ -90,6 +90,7 @@ static enum cas_err done_events(const struct view_scene *scene,
         return CAS_ERR_NOMEM;
     enum cas_err err = store_schedule_runs_read(scene->store,
                                                 schedule == NULL ? 0 : schedule->id,
+                                                scene->now.wall_ms,
                                                 VIEW_CALENDAR / 2,
                                                 run,
                                                 &n,

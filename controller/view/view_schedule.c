@@ -356,7 +356,8 @@ static enum cas_err set_schedule(const struct view_scene *scene,
     const struct store_schedule *schedule = known->schedule;
     struct store_schedule_run last;
     size_t n = 0;
-    enum cas_err err = store_schedule_runs_read(scene->store, schedule->id, 1, &last, &n, why);
+    enum cas_err err =
+        store_schedule_runs_read(scene->store, schedule->id, scene->now.wall_ms, 1, &last, &n, why);
     if (err != CAS_OK)
         return err;
     view_set_text(object, "name", schedule->name);
@@ -450,7 +451,13 @@ static enum cas_err fill_schedule(const struct view_scene *scene,
     if (err == CAS_OK)
         err = set_coming(scene, document, &known, shown_n, why);
     if (err == CAS_OK)
-        err = store_schedule_runs_read(scene->store, schedule->id, VIEW_RUNS, run, &run_n, why);
+        err = store_schedule_runs_read(scene->store,
+                                       schedule->id,
+                                       scene->now.wall_ms,
+                                       VIEW_RUNS,
+                                       run,
+                                       &run_n,
+                                       why);
     if (err == CAS_OK)
         err = store_freeze_load(scene->store, &freeze, why);
     if (err != CAS_OK)

@@ -192,8 +192,13 @@ static enum cas_err why_runs(const struct view_scene *scene,
 {
     struct store_schedule_run run[VIEW_RUNS];
     size_t n = 0;
-    enum cas_err err =
-        store_schedule_runs_read(scene->store, schedule->id, VIEW_RUNS, run, &n, why);
+    enum cas_err err = store_schedule_runs_read(scene->store,
+                                                schedule->id,
+                                                scene->now.wall_ms,
+                                                VIEW_RUNS,
+                                                run,
+                                                &n,
+                                                why);
     for (size_t i = 0; i < n && err == CAS_OK; i++) {
         char words[480], id[24] = "";
         struct cas_text text = CAS_TEXT(words);
