@@ -155,25 +155,41 @@ enum channel_admission controller_handshake(struct controller *c,
     return c->is_fenced ? CHANNEL_WAIT : hub_handshake(c->hub, key, address, now);
 }
 
-/* Read at each turn: an operator may have said it a moment ago. False: it cannot be read. */
+/* Only operators change it. False: it cannot be read. */
 static bool freeze_read(struct controller *c, struct cas_now now)
 {
-    struct store_freeze freeze;
     struct cas_why why = {0};
-    enum cas_err err = store_freeze_load(c->store, &freeze, &why);
-    if (err != CAS_OK)
+    struct store_freeze freeze = {.is_on = c->is_frozen};
+    enum cas_err err = CAS_OK;
+    if (!c->is_freeze_known)
+        err = store_freeze_load(c->store, &freeze, &why);
+    if (err != CAS_OK) {
         loop_stuck(c, err, now, &why);
-    else
-        rollout_book_freeze(c->book, freeze.is_on);
-    return err == CAS_OK;
+        return false;
+    }
+    c->is_freeze_known = true;
+    c->is_frozen = freeze.is_on;
+    rollout_book_freeze(c->book, c->is_frozen);
+    return true;
+}
+
+/* What came in, and what the last look began, is looked at soon; what time alone brings may wait a
+ * little. */
+static int64_t core_left_ms(const struct controller *c, int64_t mono_ms)
+{
+    int64_t gap_ms = c->is_core_due ? LOOP_CORE_MS : CONTROLLER_IDLE_MS;
+    int64_t left_ms = c->core_ms + gap_ms - mono_ms;
+    return left_ms > 0 ? left_ms : 0;
 }
 
 static void core_tick(struct controller *c, struct cas_now now)
 {
-    if (now.mono_ms - c->core_ms < LOOP_CORE_MS || !loop_is_taking(c, now.mono_ms))
+    if (core_left_ms(c, now.mono_ms) > 0 || !loop_is_taking(c, now.mono_ms))
         return;
     c->core_ms = now.mono_ms;
+    c->is_core_due = false;
     if (c->is_book_stale) {
+        c->is_core_due = true;
         struct cas_why why = {0};
         enum cas_err err = loop_book_load(c, &why);
         if (err != CAS_OK)
@@ -188,8 +204,10 @@ static void core_tick(struct controller *c, struct cas_now now)
     enum cas_err err = rollout_tick(c->book, c->inventory, now, &c->actions);
     if (err != CAS_OK)
         c->spoiled = err;
-    if (c->actions.n > 0 || err != CAS_OK)
+    if (c->actions.n > 0 || err != CAS_OK) {
+        c->is_core_due = true;
         loop_gather(c, now);
+    }
 }
 
 /* What the core decided is waited for; reports alone are not, and a commit costs much the same for
@@ -281,9 +299,11 @@ enum cas_err controller_tick(struct controller *c, struct cas_now now, struct ca
 
 int64_t controller_wait_ms(const struct controller *c, struct cas_now now)
 {
-    int64_t most_ms = c->answer_n > 0 ? CONTROLLER_ANSWER_MS : CONTROLLER_IDLE_MS;
-    int64_t left_ms = c->is_gathering ? commit_left_ms(c, now.mono_ms) : most_ms;
-    return left_ms < most_ms ? left_ms : most_ms;
+    int64_t wait_ms = c->answer_n > 0 ? CONTROLLER_ANSWER_MS : CONTROLLER_IDLE_MS;
+    int64_t commit_ms = c->is_gathering ? commit_left_ms(c, now.mono_ms) : wait_ms;
+    int64_t core_ms = loop_is_taking(c, now.mono_ms) ? core_left_ms(c, now.mono_ms) : LOOP_CORE_MS;
+    wait_ms = commit_ms < wait_ms ? commit_ms : wait_ms;
+    return core_ms < wait_ms ? core_ms : wait_ms;
 }
 
 enum cas_err controller_flush(struct controller *c, struct cas_now now, struct cas_why *why)

@@ -39,7 +39,7 @@ struct controller_settings {
 enum {
     CONTROLLER_COMMIT_MS = 10,        /* a decision waits at most so long for its commit */
     CONTROLLER_REPORTS_MS = 100,      /* reports alone: more of them share one */
-    CONTROLLER_IDLE_MS = 50,          /* between ticks when nothing waits */
+    CONTROLLER_IDLE_MS = 500,         /* between ticks when nothing came in */
     CONTROLLER_ANSWER_MS = 20,        /* while an answer waits for its operator's queue */
     CONTROLLER_COMMIT_REPORTS = 2000, /* or until there are so many */
     CONTROLLER_RETRY_MS = 1000, /* after a commit that failed, nothing is taken in for so long */

@@ -395,6 +395,7 @@ void loop_on_ask(struct controller *c,
     ask_answer(&c->scene, &who, ask, &reply);
     c->is_asking = false;
     c->is_schedule_known = false; /* it may have changed one */
+    c->is_freeze_known = false;
     rollout_book_free(c->retired);
     c->retired = NULL;
     /* A change that failed in memory was told as failed, and is in nobody's commit. */

@@ -341,6 +341,7 @@ void controller_frame(struct controller *c, const struct channel_frame *frame, s
     c->counts.frames++;
     if (c->is_fenced)
         return;
+    c->is_core_due = true;
     switch (hub_receive(c->hub, frame, now, &peer)) {
     case HUB_PASS:
         on_peer(c, peer, frame, now);

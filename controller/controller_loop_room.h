@@ -8,7 +8,7 @@
 #include "proto/wire/message.h"
 
 enum {
-    LOOP_CORE_MS = 50,      /* rollout_tick so often */
+    LOOP_CORE_MS = 50,      /* rollout_tick so often, while something comes in */
     LOOP_EXPIRE_MS = 60000, /* old reports go so often */
     LOOP_EPOCH_MS = 60000,  /* at most one step of the epoch in so long */
     LOOP_TELL_MS = 60000,   /* floods are told so often */
@@ -120,6 +120,8 @@ struct controller {
     int64_t schedule_ms;    /* wall: when the next window of any begins */
     int64_t armed_ms;       /* wall: up to here the windows of one are dealt with */
     struct loop_leap leap;
+    bool is_freeze_known, is_frozen; /* since the last word of an operator */
+    bool is_core_due; /* something came in, or was decided, since the core looked last */
 
     size_t tick_next; /* server id the round has come to */
     int64_t round_ms; /* mono, when it began */

@@ -648,6 +648,7 @@ void loop_schedules(struct controller *c, struct cas_now now)
     if (c->is_gathering && loop_commit_group(c, now, NULL) != CAS_OK)
         return;
     c->is_schedule_known = false;
+    c->is_core_due = true;
     if (is_back)
         take_again(&turn);
     else
