@@ -138,6 +138,7 @@ struct story {
     struct story_settings settings;
     uint64_t dice;
     uint64_t number; /* of this story in its program */
+    char files[512]; /* what the names of its files begin with */
     int64_t now_ms;
     struct stage_server *server[STORY_SERVERS];
     size_t server_n;

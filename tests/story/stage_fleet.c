@@ -275,7 +275,7 @@ static void controller_begin(struct story *s)
     char operators[512];
     struct cas_text text = CAS_TEXT(operators);
     cas_text_clear(&text);
-    cas_text_add(&text, "%s/operators-%llu", s->settings.folder, (unsigned long long)s->number);
+    cas_text_add(&text, "%s-operators", s->files);
     struct controller_settings settings = {.store_path = s->uri,
                                            .operators_path = operators,
                                            .command_keys = s->command_keys,
@@ -479,7 +479,7 @@ static void operators_write(struct story *s)
     struct cas_text at = CAS_TEXT(path), text = CAS_TEXT(lines);
     cas_text_clear(&at);
     cas_text_clear(&text);
-    cas_text_add(&at, "%s/operators-%llu", s->settings.folder, (unsigned long long)s->number);
+    cas_text_add(&at, "%s-operators", s->files);
     operator_add(s, &text, "anna admin", &s->operator_key);
     operator_add(s, &text, "vera viewer", &s->viewer_key);
     struct cas_why why = {.text = ""};
@@ -524,6 +524,12 @@ struct story *story_begin(const struct story_settings *settings)
     CAS_ASSERT(s->line != NULL);
     s->dice = settings->seed * 0x9e3779b97f4a7c15u + 1;
     s->number = ++stories;
+    struct cas_text files = CAS_TEXT(s->files);
+    cas_text_add(&files,
+                 "%s/%llu-%llu",
+                 settings->folder,
+                 (unsigned long long)s->number,
+                 (unsigned long long)settings->seed);
     s->now_ms = start_of(settings->start);
     s->net = (struct story_net){.delay_ms = 2};
     told = s;
@@ -584,7 +590,7 @@ static struct stage_server *server_add(struct story *s, const char *site, const 
     cas_text_add(&ledger, "%s.ledger", server->disk);
     cas_text_add(&outbox, "%s.outbox", server->disk);
     struct cas_text hold = CAS_TEXT(server->hold_path);
-    cas_text_add(&hold, "%s/%llu-%s.hold", s->settings.folder, (unsigned long long)s->number, name);
+    cas_text_add(&hold, "%s-%s.hold", s->files, name);
     server->keys = keys_from(s, KEYS_CURVE);
     server->key = keys_public_of(server->keys);
     server->clock.mono_base_ms = s->now_ms - BOOT_MS - (int64_t)story_throw(s, 100000);

@@ -1,21 +1,28 @@
-/* sweep_fork.h - how is a farm that stands played on many times? Each time in a child process that
- * begins where the parent stands, and whose end, even a crash, is the parent's to see. */
+/* sweep_fork.h - how is a farm that stands played on, and what if it ends the program? In a child
+ * process that begins where the parent stands, and whose end, even a crash, is the parent's to see.
+ */
 #ifndef TESTS_STORY_SWEEP_FORK_H
 #define TESTS_STORY_SWEEP_FORK_H
 
 #include "proto/base/cas.h"
 
-/* Sets the heap up for many short lives; once, before the first farm stands. */
-void fork_heap(void);
-/* Fills ret_result[size] in the child. */
-typedef void fork_body(void *context, void *ret_result);
+struct fork_home { /* the parent, to the child */
+    int pipe;
+};
 struct fork_child {
     long pid;
     int pipe;
 };
-struct fork_child fork_begin(fork_body *body, void *context, size_t size);
-/* Waits for it. False: it has ended without a result. */
-bool fork_end(struct fork_child *child, void *ret_result, size_t size);
+typedef void fork_body(void *context, const struct fork_home *home);
+/* Runs body in a child, which then ends. */
+struct fork_child fork_begin(fork_body *body, void *context);
+/* In the child: so many bytes for one fork_take. Waits while the parent has some 64 KiB to take. */
+void fork_send(const struct fork_home *home, const void *bytes, size_t size);
+/* In the child: one that turns in circles ends as one that crashed, minutes from now. */
+void fork_alarm(void);
+/* Waits for it. False: the child has ended before it sent them all. */
+bool fork_take(const struct fork_child *child, void *ret_bytes, size_t size);
+void fork_end(struct fork_child *child);
 /* Seconds of a clock that only goes on. */
 double fork_seconds(void);
 

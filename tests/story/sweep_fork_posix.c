@@ -5,15 +5,9 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
 enum {
-    CHILD_S = 300,
-    HEAP_LARGE_BYTES = 256 * 1024,
-    HEAP_KEPT_BYTES = 256 * 1024 * 1024,
-    HEAP_GROW_BYTES = 1024 * 1024
+    CHILD_S = 300
 };
 
 static void write_all(int to, const uint8_t *bytes, size_t size)
@@ -27,18 +21,7 @@ static void write_all(int to, const uint8_t *bytes, size_t size)
     }
 }
 
-/* What is large comes fresh and is cleared where it is touched only; what is small stays where it
- * was: a page touched for the first time costs more than what is done with it. */
-void fork_heap(void)
-{
-#ifdef __GLIBC__
-    (void)mallopt(M_MMAP_THRESHOLD, HEAP_LARGE_BYTES);
-    (void)mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
-    (void)mallopt(M_TOP_PAD, HEAP_GROW_BYTES);
-#endif
-}
-
-struct fork_child fork_begin(fork_body *body, void *context, size_t size)
+struct fork_child fork_begin(fork_body *body, void *context)
 {
     int ends[2];
     (void)fflush(NULL);
@@ -46,21 +29,29 @@ struct fork_child fork_begin(fork_body *body, void *context, size_t size)
     pid_t pid = fork();
     CAS_ASSERT(pid >= 0);
     if (pid == 0) {
-        void *result = calloc(1, size);
-        CAS_ASSERT(result != NULL);
         (void)close(ends[0]);
-        (void)alarm(CHILD_S); /* one that turns in circles ends as one that crashed */
-        body(context, result);
-        write_all(ends[1], result, size);
+        struct fork_home home = {.pipe = ends[1]};
+        fork_alarm();
+        body(context, &home);
         _exit(0);
     }
     (void)close(ends[1]);
     return (struct fork_child){.pid = pid, .pipe = ends[0]};
 }
 
-bool fork_end(struct fork_child *child, void *ret_result, size_t size)
+void fork_alarm(void)
 {
-    uint8_t *at = ret_result;
+    (void)alarm(CHILD_S);
+}
+
+void fork_send(const struct fork_home *home, const void *bytes, size_t size)
+{
+    write_all(home->pipe, bytes, size);
+}
+
+bool fork_take(const struct fork_child *child, void *ret_bytes, size_t size)
+{
+    uint8_t *at = ret_bytes;
     size_t got = 0;
     while (got < size) {
         ssize_t n = read(child->pipe, at + got, size - got);
@@ -68,10 +59,14 @@ bool fork_end(struct fork_child *child, void *ret_result, size_t size)
             break;
         got += (size_t)n;
     }
+    return got == size;
+}
+
+void fork_end(struct fork_child *child)
+{
     (void)close(child->pipe);
     int status = 0;
     (void)waitpid((pid_t)child->pid, &status, 0);
-    return got == size;
 }
 
 double fork_seconds(void)

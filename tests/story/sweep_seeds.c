@@ -8,6 +8,7 @@
 #include "proto/base/log.h"
 #include "tests/story/stage_mark.h"
 #include "tests/story/sweep_fork.h"
+#include "tests/story/sweep_heap.h"
 #include "tests/story/sweep_script.h"
 #include "tests/unit/test.h"
 
@@ -15,7 +16,8 @@ enum {
     SEEDS = 100,
     SEEDS_LONG = 20000,
     JOBS_MOST = 16,
-    AGAIN_EVERY = 20 /* every so manieth seed is played twice */
+    BATCH = 64,      /* seeds in one process, where it can go back to a farm as it stood */
+    AGAIN_EVERY = 50 /* every so manieth seed is played twice, then in a process of its own */
 };
 static const char usage[] =
     "use: sweep_seeds [--seeds N] [--for SECONDS] [--from N] [--jobs N] [--marks 1]\n"
@@ -26,6 +28,7 @@ static const char usage[] =
     "       --marks 1    fails as well when something hardly ever happens\n"
     "       --traces 1   tells the trace of each\n"
     "       --shrink 0   tells a seed that fails as it is\n"
+    "       --alone 1    each in a process of its own\n"
     "     sweep_seeds --seed N    that one alone, told\n";
 
 struct outcome {
@@ -36,12 +39,15 @@ struct outcome {
     struct stage_marks marks;
 };
 struct wanted {
-    int64_t seeds, seconds, from, jobs, seed, marks, shrink, traces;
+    int64_t seeds, seconds, from, jobs, seed, marks, shrink, traces, alone;
 };
 struct sweep {
     struct wanted wanted;
     char folder[512];
     struct story *farm[SCRIPT_FARMS];
+    bool goes_back;                             /* a farm can be put back as it stood */
+    const struct heap_mark *bare;               /* before any farm */
+    const struct heap_mark *mark[SCRIPT_FARMS]; /* with that farm, and no other */
 };
 struct errand { /* what a child is to do */
     struct sweep *sweep;
@@ -56,18 +62,33 @@ static void tell(struct story *s)
     (void)fflush(stdout);
 }
 
-static struct story *farm_of(struct sweep *sweep, size_t farm)
+/* Each farm stands in a heap of its own. */
+static void farm_make(struct sweep *sweep, size_t farm)
 {
-    if (sweep->farm[farm] == NULL)
-        sweep->farm[farm] = script_farm(sweep->folder, farm);
-    return sweep->farm[farm];
+    if (sweep->farm[farm] != NULL)
+        return;
+    if (sweep->goes_back)
+        heap_back(sweep->bare);
+    sweep->farm[farm] = script_farm(sweep->folder, farm);
+    if (sweep->goes_back)
+        sweep->mark[farm] = heap_mark();
 }
 
-static void run(void *context, void *ret_result)
+static void farms_free(struct sweep *sweep)
 {
-    struct errand *errand = context;
-    struct outcome *outcome = ret_result;
-    struct story *s = errand->sweep->farm[errand->script.farm];
+    for (size_t i = 0; i < SCRIPT_FARMS; i++) {
+        if (sweep->goes_back && sweep->farm[i] != NULL)
+            heap_back(sweep->mark[i]);
+        story_free(sweep->farm[i]);
+    }
+}
+
+static void run(struct errand *errand, struct outcome *outcome)
+{
+    size_t farm = errand->script.farm;
+    if (errand->sweep->goes_back)
+        heap_back(errand->sweep->mark[farm]);
+    struct story *s = errand->sweep->farm[farm];
     script_play(&errand->script, s);
     struct cas_text broken = CAS_TEXT(outcome->broken);
     cas_text_clear(&broken);
@@ -86,26 +107,74 @@ static void run(void *context, void *ret_result)
         tell(s);
 }
 
-static struct fork_child begin(struct errand *errand)
+static void run_alone(void *context, const struct fork_home *home)
 {
-    (void)farm_of(errand->sweep, errand->script.farm);
-    return fork_begin(run, errand, sizeof(struct outcome));
+    struct outcome outcome = {.is_good = false};
+    run(context, &outcome);
+    fork_send(home, &outcome, sizeof outcome);
 }
 
-static struct outcome finish(struct fork_child *child)
+/* In a process of its own, which may crash. */
+static struct outcome play(struct errand *errand)
 {
+    farm_make(errand->sweep, errand->script.farm);
+    struct fork_child child = fork_begin(run_alone, errand);
     struct outcome outcome;
-    if (!fork_end(child, &outcome, sizeof outcome)) {
+    if (!fork_take(&child, &outcome, sizeof outcome)) {
         memset(&outcome, 0, sizeof outcome);
         (void)snprintf(outcome.broken, sizeof outcome.broken, "crash: the program ended itself");
     }
+    fork_end(&child);
     return outcome;
 }
 
-static struct outcome play(struct errand *errand)
+/* ---- some, one after another in one process ---- */
+
+struct batch {
+    struct sweep *sweep;
+    uint64_t first, n; /* seeds */
+    struct fork_child child;
+};
+
+static void run_batch(void *context, const struct fork_home *home)
 {
-    struct fork_child child = begin(errand);
-    return finish(&child);
+    const struct batch *batch = context;
+    struct errand errand = {.sweep = batch->sweep};
+    for (uint64_t i = 0; i < batch->n; i++) {
+        struct outcome outcome = {.is_good = false};
+        script_make(batch->first + i, &errand.script);
+        fork_alarm();
+        run(&errand, &outcome);
+        fork_send(home, &outcome, sizeof outcome);
+    }
+}
+
+static void batch_begin(struct batch *batch)
+{
+    for (uint64_t i = 0; i < batch->n; i++) {
+        struct script script;
+        script_make(batch->first + i, &script);
+        farm_make(batch->sweep, script.farm);
+    }
+    batch->child = fork_begin(run_batch, batch);
+}
+
+/* The next one of it. One that ends the process does so alone as well, or something was left behind
+ * by those before it. */
+static struct outcome batch_take(const struct batch *batch, uint64_t seed)
+{
+    struct outcome outcome;
+    if (fork_take(&batch->child, &outcome, sizeof outcome))
+        return outcome;
+    struct errand errand = {.sweep = batch->sweep};
+    script_make(seed, &errand.script);
+    outcome = play(&errand);
+    if (outcome.is_good)
+        (void)snprintf(outcome.broken,
+                       sizeof outcome.broken,
+                       "crash: the program ended itself, though not for this seed alone");
+    outcome.is_good = false;
+    return outcome;
 }
 
 /* ---- a seed that fails ---- */
@@ -183,31 +252,41 @@ take(struct sweep *sweep, uint64_t seed, const struct outcome *outcome, struct t
     }
 }
 
-static bool is_over(const struct sweep *sweep, const struct tally *tally, uint64_t begun)
+/* How many seeds come next; 0 none. */
+static uint64_t batch_size(const struct sweep *sweep, const struct tally *tally, uint64_t begun)
 {
+    uint64_t most = sweep->goes_back && sweep->wanted.alone == 0 ? BATCH : 1;
     if (!tally->is_good)
-        return true;
+        return 0;
     if (sweep->wanted.seconds > 0)
-        return fork_seconds() - tally->began >= (double)sweep->wanted.seconds;
-    return begun >= (uint64_t)sweep->wanted.seeds;
+        return fork_seconds() - tally->began < (double)sweep->wanted.seconds ? most : 0;
+    uint64_t left = (uint64_t)sweep->wanted.seeds - begun;
+    return left < most ? left : most;
 }
 
 static void play_all(struct sweep *sweep, struct tally *tally)
 {
-    struct fork_child child[JOBS_MOST];
-    size_t jobs = (size_t)sweep->wanted.jobs;
-    uint64_t begun = 0, ended = 0;
-    struct errand errand = {.sweep = sweep};
+    struct batch batch[JOBS_MOST];
+    size_t jobs = (size_t)sweep->wanted.jobs, begun = 0, ended = 0;
+    uint64_t seeds = 0; /* begun */
     for (;;) {
-        while (begun - ended < jobs && !is_over(sweep, tally, begun)) {
-            script_make((uint64_t)sweep->wanted.from + begun, &errand.script);
-            child[begun % jobs] = begin(&errand);
+        uint64_t n = 0;
+        while (begun - ended < jobs && (n = batch_size(sweep, tally, seeds)) > 0) {
+            batch[begun % jobs] = (struct batch){.sweep = sweep,
+                                                 .first = (uint64_t)sweep->wanted.from + seeds,
+                                                 .n = n};
+            batch_begin(&batch[begun % jobs]);
             begun++;
+            seeds += n;
         }
         if (ended == begun)
             return;
-        struct outcome outcome = finish(&child[ended % jobs]);
-        take(sweep, (uint64_t)sweep->wanted.from + ended, &outcome, tally);
+        struct batch *oldest = &batch[ended % jobs];
+        for (uint64_t i = 0; i < oldest->n && tally->is_good; i++) {
+            struct outcome outcome = batch_take(oldest, oldest->first + i);
+            take(sweep, oldest->first + i, &outcome, tally);
+        }
+        fork_end(&oldest->child);
         ended++;
     }
 }
@@ -232,7 +311,8 @@ static bool wanted_read(int argc, char **argv, struct wanted *wanted)
                    {"--seed", &wanted->seed, INT64_MAX},
                    {"--marks", &wanted->marks, 1},
                    {"--shrink", &wanted->shrink, 1},
-                   {"--traces", &wanted->traces, 1}};
+                   {"--traces", &wanted->traces, 1},
+                   {"--alone", &wanted->alone, 1}};
     for (int i = 1; i < argc; i += 2) {
         size_t at = 0;
         while (at < CAS_COUNT(options) && strcmp(argv[i], options[at].name) != 0)
@@ -286,13 +366,14 @@ int main(int argc, char **argv)
         (void)fputs(usage, stderr);
         return 2;
     }
-    fork_heap();
     if (getenv("STORY_LOG") == NULL)
         log_set_level(LOG_ERROR); /* nobody reads the rest, and writing it costs */
     test_folder_make(sweep.folder, sizeof sweep.folder);
+    sweep.goes_back = heap_begin();
+    if (sweep.goes_back)
+        sweep.bare = heap_mark();
     bool is_good = sweep.wanted.seed >= 0 ? one(&sweep) : many(&sweep);
-    for (size_t i = 0; i < SCRIPT_FARMS; i++)
-        story_free(sweep.farm[i]);
+    farms_free(&sweep);
     test_folder_remove(sweep.folder);
     return is_good ? 0 : 1;
 }
