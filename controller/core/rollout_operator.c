@@ -236,7 +236,7 @@ enum cas_err rollout_run(struct rollout_book *book,
                         "a reason of %zu bytes; at most %d",
                         reason.size,
                         REASON_BYTES - 1);
-    run.saved.step = calloc(ROLLOUT_SERVERS, sizeof *run.saved.step);
+    run.saved.step = malloc(ROLLOUT_SERVERS * sizeof *run.saved.step); /* each is set whole */
     if (run.saved.step == NULL)
         return CAS_ERR_NOMEM;
 

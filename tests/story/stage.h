@@ -173,7 +173,7 @@ struct story {
     char error[512];
 
     struct stage_line *line;
-    size_t line_n;
+    size_t line_n, line_cap;
     struct stage_command command[STAGE_COMMANDS];
     size_t command_n;
     struct stage_rollout rollout[STAGE_ROLLOUTS];

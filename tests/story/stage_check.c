@@ -13,6 +13,11 @@ static void line_put(struct story *s, bool is_main, const char *text)
     stage_trace(s, text, strlen(text));
     if (s->line_n == STAGE_LINES)
         return;
+    if (s->line_n == s->line_cap) {
+        s->line_cap = s->line_cap == 0 ? 64 : 2 * s->line_cap;
+        s->line = realloc(s->line, s->line_cap * sizeof(*s->line));
+        CAS_ASSERT(s->line != NULL);
+    }
     struct stage_line *line = &s->line[s->line_n++];
     int64_t second = s->now_ms / 1000 % 86400;
     line->is_main = is_main;

@@ -520,8 +520,6 @@ struct story *story_begin(const struct story_settings *settings)
     s->settings = *settings;
     if (s->settings.commit_ms == 0)
         s->settings.commit_ms = 100;
-    s->line = calloc(STAGE_LINES, sizeof(*s->line));
-    CAS_ASSERT(s->line != NULL);
     s->dice = settings->seed * 0x9e3779b97f4a7c15u + 1;
     s->number = ++stories;
     struct cas_text files = CAS_TEXT(s->files);

@@ -18,12 +18,14 @@ enum {
     ARENA_BYTES = 1024 * 1024 * 1024, /* of addresses; what is not touched costs nothing */
     OUTSIDE_BYTES = 512 * 1024 * 1024,
     RANGES = 256,
+    HOLE_BYTES = 512,
     PAGE = 4096
 };
 
 /* Before each piece; what is free keeps the next one in its place. */
 struct piece {
-    uint32_t size_at;
+    uint16_t size_at;
+    bool is_free;
     uint32_t shift; /* from where the piece begins to this head, where more alignment was asked */
     union {
         struct piece *next;
@@ -44,9 +46,10 @@ struct outside { /* what stays */
     struct range range[RANGES];
     size_t range_n;
 };
-struct heap_mark {
-    size_t top, data_size;
-    uint8_t *arena, *data;
+struct heap_mark { /* what is put back, and where */
+    struct range *range;
+    size_t range_n, range_cap;
+    uint8_t *bytes; /* of all, one after another */
 };
 
 static struct heap *heap;
@@ -110,7 +113,8 @@ static void *take(size_t size)
         piece = (struct piece *)(void *)((uint8_t *)heap + heap->top);
         heap->top += HEAD + room_of(at);
     }
-    piece->size_at = (uint32_t)at;
+    piece->size_at = (uint16_t)at;
+    piece->is_free = false;
     piece->shift = 0;
     return (uint8_t *)piece + HEAD;
 }
@@ -122,6 +126,7 @@ static void drop(void *bytes)
     struct piece *head = head_of(bytes);
     size_t at = head->size_at;
     struct piece *piece = (struct piece *)(void *)((uint8_t *)head - head->shift);
+    piece->is_free = true;
     piece->as.next = heap->free_piece[at];
     heap->free_piece[at] = piece;
 }
@@ -137,7 +142,7 @@ static void *take_at(size_t align, size_t size)
     if (bytes == NULL || align <= STEP)
         return bytes;
     size_t shift = (align - (uintptr_t)bytes % align) % align;
-    uint32_t size_at = head_of(bytes)->size_at;
+    uint16_t size_at = head_of(bytes)->size_at;
     struct piece *head = head_of(bytes + shift);
     head->size_at = size_at;
     head->shift = (uint32_t)shift;
@@ -276,29 +281,56 @@ bool heap_begin(void)
     return true;
 }
 
+static void mark_add(struct heap_mark *mark, uint8_t *from, size_t size)
+{
+    struct range *last = mark->range_n > 0 ? &mark->range[mark->range_n - 1] : NULL;
+    if (last != NULL && last->from + last->size == from) {
+        last->size += size;
+        return;
+    }
+    CAS_ASSERT(mark->range_n < mark->range_cap);
+    mark->range[mark->range_n++] = (struct range){from, size};
+}
+
+/* Of a piece that is free its head counts, unless a hole costs more than to copy it. */
+static void mark_heap(struct heap_mark *mark)
+{
+    uint8_t *base = (uint8_t *)heap;
+    size_t at = (sizeof *heap + STEP - 1) / STEP * STEP;
+    mark_add(mark, base, at);
+    while (at < heap->top) {
+        const struct piece *piece = (const struct piece *)(void *)(base + at);
+        size_t whole = HEAD + room_of(piece->size_at);
+        mark_add(mark, base + at, piece->is_free && whole > HOLE_BYTES ? sizeof *piece : whole);
+        at += whole;
+    }
+}
+
 struct heap_mark *heap_mark(void)
 {
     struct heap_mark *mark = heap_outside(sizeof *mark);
+    mark->range_cap = heap->top / HOLE_BYTES + outside->range_n + 2;
+    mark->range = heap_outside(mark->range_cap * sizeof(*mark->range));
+    mark_heap(mark);
     for (size_t i = 0; i < outside->range_n; i++)
-        mark->data_size += outside->range[i].size;
-    mark->top = heap->top;
-    mark->arena = heap_outside(mark->top);
-    mark->data = heap_outside(mark->data_size);
-    memcpy(mark->arena, heap, mark->top);
-    size_t at = 0;
-    for (size_t i = 0; i < outside->range_n; i++) {
-        memcpy(mark->data + at, outside->range[i].from, outside->range[i].size);
-        at += outside->range[i].size;
+        mark_add(mark, outside->range[i].from, outside->range[i].size);
+    size_t size = 0;
+    for (size_t i = 0; i < mark->range_n; i++)
+        size += mark->range[i].size;
+    mark->bytes = heap_outside(size);
+    uint8_t *to = mark->bytes;
+    for (size_t i = 0; i < mark->range_n; i++) {
+        memcpy(to, mark->range[i].from, mark->range[i].size);
+        to += mark->range[i].size;
     }
     return mark;
 }
 
 void heap_back(const struct heap_mark *mark)
 {
-    memcpy(heap, mark->arena, mark->top);
-    size_t at = 0;
-    for (size_t i = 0; i < outside->range_n; i++) {
-        memcpy(outside->range[i].from, mark->data + at, outside->range[i].size);
-        at += outside->range[i].size;
+    const uint8_t *from = mark->bytes;
+    for (size_t i = 0; i < mark->range_n; i++) {
+        memcpy(mark->range[i].from, from, mark->range[i].size);
+        from += mark->range[i].size;
     }
 }
