@@ -11,8 +11,8 @@ enum {
     EVERY_MS = 50 * 1000, /* reports come once a minute: one reading of each is enough */
     HOLD_MS = 150 * 1000, /* two and a half reports */
     PEEK_MS = 75 * 1000,  /* one look at all servers: each reports in it */
-    READ_MOST = 60000,    /* readings of the time played; what is beyond counts as not recorded */
-    PEAK_MOST = 40000,    /* readings of the week */
+    LOOK_MOST = 100000, /* reports looked through for the time played: nobody else is served then */
+    PEAK_MOST = 40000,  /* and for the week */
     ROW_MOST = 8192,
 };
 static const int64_t week_ms = INT64_C(7) * 24 * 60 * MINUTE_MS;
@@ -20,11 +20,13 @@ static const int64_t week_ms = INT64_C(7) * 24 * 60 * MINUTE_MS;
 /* One plan being played. Arrays by the servers' positions in the inventory. */
 struct playing {
     struct ask_call *call;
-    struct simulate_server *server; /* [server_n]; owned, as the next four */
+    struct simulate_server *server; /* [server_n]; owned, as the next six */
     int64_t *last_ms;               /* of the reading taken last */
     size_t *unknown;
-    struct simulate_row *row; /* [ROW_MOST] */
-    uint32_t *place;          /* position by server id, [place_n] */
+    bool *is_concerned;                   /* by group: somebody of it goes out */
+    const struct simulate_reading **peak; /* by group */
+    struct simulate_row *row;             /* [ROW_MOST] */
+    uint32_t *place;                      /* position by server id, [place_n] */
     size_t server_n, place_n;
     struct simulate_reading *reading; /* [reading_n]; owned */
     size_t reading_n, reading_cap;
@@ -41,12 +43,35 @@ static void playing_done(struct playing *playing)
     free(playing->server);
     free(playing->last_ms);
     free(playing->unknown);
+    free(playing->is_concerned);
+    free(playing->peak);
     free(playing->row);
     free(playing->place);
     free(playing->reading);
 }
 
 /* ---- the farm and the waves ---- */
+
+/* By site. Who is revoked belongs to no group: it carries nothing for others. */
+static enum cas_err groups_of(struct playing *playing)
+{
+    const struct inventory *inventory = playing->call->scene->inventory;
+    size_t n = playing->server_n;
+    const char **site = calloc(n + 1, sizeof *site);
+    uint32_t *group = calloc(n + 1, sizeof *group);
+    enum cas_err err = site == NULL || group == NULL ? CAS_ERR_NOMEM : CAS_OK;
+    for (size_t i = 0; i < n && err == CAS_OK; i++) {
+        const struct inventory_server *server = inventory_at(inventory, i);
+        site[i] = server->admission == ADMISSION_REVOKED ? NULL : server->label[LABEL_SITE];
+    }
+    if (err == CAS_OK)
+        err = simulate_groups(site, n, group);
+    for (size_t i = 0; i < n && err == CAS_OK; i++)
+        playing->server[i].group = group[i];
+    free(site);
+    free(group);
+    return err;
+}
 
 static enum cas_err farm_of(struct playing *playing)
 {
@@ -61,21 +86,19 @@ static enum cas_err farm_of(struct playing *playing)
     playing->server = calloc(n + 1, sizeof *playing->server);
     playing->last_ms = calloc(n + 1, sizeof *playing->last_ms);
     playing->unknown = calloc(n + 1, sizeof *playing->unknown);
+    playing->is_concerned = calloc(n + 1, sizeof *playing->is_concerned);
+    playing->peak = calloc(n + 1, sizeof *playing->peak);
     playing->row = calloc(ROW_MOST, sizeof *playing->row);
     playing->place = calloc(playing->place_n, sizeof *playing->place);
     if (playing->server == NULL || playing->last_ms == NULL || playing->unknown == NULL ||
-        playing->row == NULL || playing->place == NULL)
+        playing->is_concerned == NULL || playing->peak == NULL || playing->row == NULL ||
+        playing->place == NULL)
         return CAS_ERR_NOMEM;
     for (size_t i = 0; i < playing->place_n; i++)
         playing->place[i] = UINT32_MAX;
-    for (size_t i = 0; i < n; i++) {
-        const struct inventory_server *server = inventory_at(inventory, i);
-        bool is_gone = server->admission == ADMISSION_REVOKED;
-        /* Who is revoked belongs to no group: it carries nothing for others. */
-        playing->server[i].group = is_gone ? "(revoked)" : server->label[LABEL_SITE];
-        playing->place[server->id] = (uint32_t)i;
-    }
-    return CAS_OK;
+    for (size_t i = 0; i < n; i++)
+        playing->place[inventory_at(inventory, i)->id] = (uint32_t)i;
+    return groups_of(playing);
 }
 
 /* The steps of a plan nobody has run: waves parted by ';'. */
@@ -180,16 +203,6 @@ static void fit_window(struct playing *playing)
 
 /* ---- the record ---- */
 
-static bool is_concerned(const struct playing *playing, size_t position)
-{
-    const char *group = playing->server[position].group;
-    for (size_t i = 0; i < playing->server_n; i++) {
-        if (playing->server[i].wave > 0 && strcmp(playing->server[i].group, group) == 0)
-            return true;
-    }
-    return false;
-}
-
 static bool on_wants(void *context, uint32_t server_id, int64_t at_ms)
 {
     struct playing *playing = context;
@@ -238,7 +251,11 @@ static size_t begin_reading(struct playing *playing, int64_t every_ms, size_t mo
     playing->every_ms = every_ms;
     playing->left = most;
     for (size_t i = 0; i < playing->server_n; i++) {
-        bool is_wanted = is_concerned(playing, i);
+        if (playing->server[i].wave > 0)
+            playing->is_concerned[playing->server[i].group] = true;
+    }
+    for (size_t i = 0; i < playing->server_n; i++) {
+        bool is_wanted = playing->is_concerned[playing->server[i].group];
         playing->last_ms[i] = is_wanted ? INT64_MIN / 2 : INT64_MAX;
         n += is_wanted;
     }
@@ -272,13 +289,66 @@ static void take_readings(struct playing *playing, struct simulate_record *recor
                                        .hold_ms = HOLD_MS};
 }
 
+static int64_t span_ms(const struct view_simulation *shown)
+{
+    return (int64_t)shown->wave_n * (shown->pace.wave_ms + shown->pace.rest_ms);
+}
+
+/* Each wave each minute where the farm and the plan are small enough; else as often as the limit
+ * allows. Sets step_ms; *ret_whole: all of the time may be read, and not only what is looked at. */
+static enum cas_err pace_looks(struct playing *playing, bool *ret_whole)
+{
+    struct view_simulation *shown = &playing->shown;
+    struct simulate_pace *pace = &shown->pace;
+    int64_t n = (int64_t)playing->server_n, wave_n = shown->wave_n;
+    int64_t whole_ms = span_ms(shown) + HOLD_MS + STORE_LOAD_LATE_MS;
+    pace->step_ms = MINUTE_MS;
+    *ret_whole = n * (whole_ms / MINUTE_MS) <= LOOK_MOST;
+    if (*ret_whole)
+        return CAS_OK;
+    const int64_t waves_most = LOOK_MOST * (int64_t)MINUTE_MS / (n * PEEK_MS);
+    while (wave_n * simulate_moments(pace) > waves_most && simulate_moments(pace) > 1)
+        pace->step_ms *= 2;
+    if (wave_n * simulate_moments(pace) > waves_most)
+        return cas_fail(&playing->call->why,
+                        CAS_ERR_GUARD,
+                        "%lld waves in a farm of %lld servers: only plans of up to %lld waves are "
+                        "played there, as nobody else is served meanwhile; plan a part of it",
+                        (long long)wave_n,
+                        (long long)n,
+                        (long long)waves_most);
+    return CAS_OK;
+}
+
+static enum cas_err read_looks(struct playing *playing)
+{
+    const struct simulate_pace *pace = &playing->shown.pace;
+    enum cas_err err = CAS_OK;
+    for (uint32_t wave = 0; wave < playing->shown.wave_n; wave++) {
+        int64_t start_ms = pace->start_ms + (int64_t)wave * (pace->wave_ms + pace->rest_ms);
+        for (int64_t i = 0; i < simulate_moments(pace) && err == CAS_OK; i++) {
+            int64_t after_ms = i * pace->step_ms;
+            int64_t at_ms = start_ms + (after_ms < pace->wave_ms ? after_ms : pace->wave_ms);
+            err = read_loads(playing, at_ms - PEEK_MS, at_ms, 0);
+        }
+    }
+    return err;
+}
+
 static enum cas_err play(struct playing *playing)
 {
     struct view_simulation *shown = &playing->shown;
     const struct simulate_pace *pace = &shown->pace;
-    int64_t end_ms = pace->start_ms + (int64_t)shown->wave_n * (pace->wave_ms + pace->rest_ms);
-    (void)begin_reading(playing, EVERY_MS, READ_MOST);
-    enum cas_err err = read_loads(playing, pace->start_ms - HOLD_MS, end_ms, STORE_LOAD_LATE_MS);
+    bool is_whole = false;
+    enum cas_err err = pace_looks(playing, &is_whole);
+    if (err != CAS_OK)
+        return err;
+    (void)begin_reading(playing, EVERY_MS, 2 * LOOK_MOST);
+    err = is_whole ? read_loads(playing,
+                                pace->start_ms - HOLD_MS,
+                                pace->start_ms + span_ms(shown),
+                                STORE_LOAD_LATE_MS)
+                   : read_looks(playing);
     if (err != CAS_OK)
         return err;
     take_readings(playing, &shown->record);
@@ -290,9 +360,13 @@ static enum cas_err play(struct playing *playing)
                         playing->row,
                         &shown->row_n,
                         playing->unknown);
-    return err == CAS_OK
-               ? CAS_OK
-               : cas_fail(&playing->call->why, err, "the plan has too many waves to be played");
+    if (err == CAS_ERR_TOO_MANY)
+        return cas_fail(&playing->call->why,
+                        CAS_ERR_GUARD,
+                        "its waves touch more than %d sites, counted wave by wave; plan a part of "
+                        "it",
+                        ROW_MOST);
+    return err;
 }
 
 /* The group's own peak: looks at all servers once in a while, over the last 7 days. */
@@ -306,7 +380,10 @@ static enum cas_err read_week(struct playing *playing)
     for (int64_t at_ms = now_ms - week_ms; at_ms < now_ms && err == CAS_OK; at_ms += step_ms)
         err = read_loads(playing, at_ms, at_ms + PEEK_MS, 0);
     playing->shown.look_ms = step_ms;
-    take_readings(playing, &playing->shown.week);
+    struct simulate_record week;
+    take_readings(playing, &week);
+    simulate_peaks(&week, playing->peak);
+    playing->shown.peak = playing->peak;
     return err;
 }
 

@@ -4,14 +4,17 @@
 
 static void print_head(FILE *out, const json_t *document)
 {
-    char start[64] = "", record[64] = "", wave[32] = "", rest[32] = "";
+    char start[64] = "", record[64] = "", wave[32] = "", rest[32] = "", step[32] = "";
     struct cas_text start_text = CAS_TEXT(start), record_text = CAS_TEXT(record);
     struct cas_text wave_text = CAS_TEXT(wave), rest_text = CAS_TEXT(rest);
+    struct cas_text step_text = CAS_TEXT(step);
     long long weeks = cli_int(document, "weeks"), cut = cli_int(document, "cut_waves");
     cli_add_clock(&start_text, cli_int(document, "start_ms"), CLI_CLOCK_ZONED);
     cli_add_clock(&record_text, cli_int(document, "record_ms"), CLI_CLOCK_ZONED);
     cas_text_span(&wave_text, cli_int(document, "wave_ms"));
     cas_text_span(&rest_text, cli_int(document, "rest_ms"));
+    cas_text_span(&step_text, cli_int(document, "step_ms"));
+    bool is_begin_only = cli_int(document, "step_ms") > cli_int(document, "wave_ms");
     bool is_plan = cli_is_null(document, "schedule");
     cli_print_line(out,
                    "%s %s: %s, %lld wave%s from %s, played against what was recorded from %s, "
@@ -32,6 +35,10 @@ static void print_head(FILE *out, const json_t *document)
                    is_p95 ? "19 in 20 of the turns so far took no longer"
                           : "the plan's own limits: too few turns so far to tell",
                    rest);
+    if (is_begin_only)
+        fprintf(out, "  looks   a wave is looked at when it begins\n");
+    else
+        cli_print_line(out, "  looks   a wave is looked at every %s, and at its end", step);
     if (cut > 0)
         cli_print_line(out,
                        "  window  the last %lld waves would begin after its end: not played",

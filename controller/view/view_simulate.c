@@ -41,9 +41,9 @@ static void set_peak(json_t *item,
                      double *ret_pct)
 {
     static const char *const keys[] = {"peak", "peak_server", "peak_ms", "pct"};
-    const struct simulate_reading *peak = NULL;
+    const struct simulate_reading *peak = simulation->peak[row->group];
     *ret_pct = -1;
-    if (!simulate_peak(&simulation->week, row->group, &peak)) {
+    if (peak == NULL) {
         set_null(item, keys, CAS_COUNT(keys));
         return;
     }
@@ -66,7 +66,7 @@ static enum cas_err set_out(json_t *item,
         return CAS_ERR_NOMEM;
     for (size_t s = 0; s < simulation->record.server_n; s++) {
         const struct simulate_server *server = &simulation->record.server[s];
-        if (server->wave == row->wave && strcmp(server->group, row->group) == 0)
+        if (server->wave == row->wave && server->group == row->group)
             at[n++] = s;
     }
     enum cas_err err = view_set_fold(item, "servers", scene->inventory, at, n);
@@ -89,7 +89,7 @@ static enum cas_err set_rows(json_t *document,
         json_t *item = json_object();
         double pct = -1;
         view_set_count(item, "wave", row->wave);
-        view_set_text(item, "group", row->group);
+        view_set_text(item, "group", inventory_at(scene->inventory, row->first)->label[LABEL_SITE]);
         err = set_out(item, scene, simulation, row);
         view_set_time(item, "start_ms", row->start_ms + simulation->back_ms);
         view_set_count(item, "out", row->out_n);
@@ -111,11 +111,11 @@ static enum cas_err set_rows(json_t *document,
 }
 
 /* Moments at which this server's group has somebody out. */
-static size_t moments_of(const struct view_simulation *simulation, const char *group)
+static size_t moments_of(const struct view_simulation *simulation, uint32_t group)
 {
     size_t n = 0;
     for (size_t i = 0; i < simulation->row_n; i++)
-        n += strcmp(simulation->row[i].group, group) == 0 ? simulation->row[i].moment_n : 0;
+        n += simulation->row[i].group == group ? simulation->row[i].moment_n : 0;
     return n;
 }
 
@@ -173,6 +173,7 @@ static void set_head(json_t *document, const struct view_simulation *simulation)
     json_object_set_new(document, "look_ms", json_integer(simulation->look_ms));
     json_object_set_new(document, "wave_ms", json_integer(pace->wave_ms));
     json_object_set_new(document, "rest_ms", json_integer(pace->rest_ms));
+    json_object_set_new(document, "step_ms", json_integer(pace->step_ms));
     view_set_text(document, "pace", simulation->is_p95 ? "p95" : "limits");
     view_set_count(document, "waves", simulation->wave_n);
     view_set_count(document, "cut_waves", simulation->cut_n);

@@ -18,19 +18,20 @@ struct view_simulation {
     bool is_p95;      /* a wave's length is the 95th percentile of turns, else the plan's limits */
     uint32_t wave_n;  /* waves played */
     uint32_t cut_n;   /* waves that would begin after the window's end, and are not played */
-    struct simulate_pace pace;      /* on the record's clock */
-    struct simulate_record record;  /* of the time played; servers by position in the inventory */
-    struct simulate_record week;    /* of the last 7 days, and the time played */
+    struct simulate_pace pace;     /* on the record's clock */
+    struct simulate_record record; /* of the time played; servers by position in the inventory */
+    const struct simulate_reading *const
+        *peak;                      /* of the last 7 days and the time played, by group */
     const struct simulate_row *row; /* [row_n] */
     size_t row_n;
     const size_t *unknown; /* [server_n] moments without a record */
 };
 /* Simulation: id or schedule (the other null), verb, start_ms, end_ms, record_ms, weeks, since_ms,
- * look_ms, wave_ms, rest_ms, pace (p95|limits), waves, cut_waves, items[{wave, group, servers
- * (folded), start_ms, out, left, known, requests, was, server, at_ms, moments, unjudged, peak,
- * peak_server, peak_ms, pct}] (null where not known), worst (the item with the highest pct, or
- * null), missing[{server, words}], words, next[]. *ret_attention: more than the peak, or a wave of
- * which nothing is known. */
+ * look_ms, wave_ms, rest_ms, step_ms (between looks at a wave), pace (p95|limits), waves,
+ * cut_waves, items[{wave, group, servers (folded), start_ms, out, left, known, requests, was,
+ * server, at_ms, moments, unjudged, peak, peak_server, peak_ms, pct}] (null where not known), worst
+ * (the item with the highest pct, or null), missing[{server, words}], words, next[].
+ * *ret_attention: more than the peak, or a wave of which nothing is known. */
 CAS_CHECK enum cas_err view_simulate(const struct view_scene *scene,
                                      const struct view_simulation *simulation,
                                      char **ret_document,

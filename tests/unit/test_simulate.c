@@ -8,12 +8,17 @@ enum {
     SERVERS = 5
 };
 
+enum {
+    FRA,
+    LON
+};
+
 /* LON has four servers, the first two go in waves 1 and 2; FRA's only other one stays. */
-static const struct simulate_server farm[SERVERS] = {{"LON", 1},
-                                                     {"LON", 2},
-                                                     {"LON", 0},
-                                                     {"LON", 0},
-                                                     {"FRA", 0}};
+static const struct simulate_server farm[SERVERS] = {{LON, 1},
+                                                     {LON, 2},
+                                                     {LON, 0},
+                                                     {LON, 0},
+                                                     {FRA, 0}};
 
 static struct simulate_record record_of(const struct simulate_reading *reading, size_t n)
 {
@@ -56,13 +61,15 @@ TEST(simulate, what_moves_is_spread_over_those_that_stay)
         {4, 0, 9999},
     };
     struct simulate_record record = record_of(reading, CAS_COUNT(reading));
-    struct simulate_pace pace = {.wave_ms = 2 * MINUTE_MS, .rest_ms = 10 * MINUTE_MS};
+    struct simulate_pace pace = {.wave_ms = 2 * MINUTE_MS,
+                                 .rest_ms = 10 * MINUTE_MS,
+                                 .step_ms = MINUTE_MS};
     struct simulate_row row[8];
     size_t unknown[SERVERS];
     EXPECT_UINT_EQ(2, play(&record, &pace, row, unknown));
 
     EXPECT_UINT_EQ(1, row[0].wave);
-    EXPECT_TEXT_EQ("LON", row[0].group);
+    EXPECT_UINT_EQ(LON, row[0].group);
     EXPECT_UINT_EQ(1, row[0].out_n);
     EXPECT_UINT_EQ(3, row[0].left_n);
     EXPECT_UINT_EQ(3, row[0].moment_n);
@@ -81,18 +88,19 @@ TEST(simulate, what_moves_is_spread_over_those_that_stay)
     for (size_t s = 0; s < SERVERS; s++)
         EXPECT_UINT_EQ(0, unknown[s]);
 
-    const struct simulate_reading *peak = NULL;
-    EXPECT_TRUE(simulate_peak(&record, "LON", &peak));
-    EXPECT_TRUE(peak->requests == 330 && peak->server == 0 && peak->at_ms == 2 * MINUTE_MS);
-    EXPECT_TRUE(simulate_peak(&record, "FRA", &peak) && peak->requests == 9999);
-    EXPECT_FALSE(simulate_peak(&record, "NYC", &peak));
+    const struct simulate_reading *peak[SERVERS];
+    simulate_peaks(&record, peak);
+    EXPECT_TRUE(peak[LON] != NULL && peak[FRA] != NULL && peak[2] == NULL);
+    EXPECT_TRUE(peak[LON]->requests == 330 && peak[LON]->server == 0);
+    EXPECT_INT_EQ(2 * MINUTE_MS, peak[LON]->at_ms);
+    EXPECT_TRUE(peak[FRA]->requests == 9999);
 }
 
 /* Why: two that go out together leave more to fewer. How: both of wave 1, 300 and 240, on two that
  * stay with 100 and 130: 540 / 2 = 270 each, worst 130 + 270 = 400 on the fourth. */
 TEST(simulate, servers_of_one_wave_are_out_together)
 {
-    static const struct simulate_server pair[] = {{"LON", 1}, {"LON", 1}, {"LON", 0}, {"LON", 0}};
+    static const struct simulate_server pair[] = {{LON, 1}, {LON, 1}, {LON, 0}, {LON, 0}};
     static const struct simulate_reading reading[] = {{0, 0, 300},
                                                       {1, 0, 240},
                                                       {2, 0, 100},
@@ -102,7 +110,7 @@ TEST(simulate, servers_of_one_wave_are_out_together)
                                      .reading = reading,
                                      .reading_n = 4,
                                      .hold_ms = HOLD_MS};
-    struct simulate_pace pace = {.wave_ms = MINUTE_MS};
+    struct simulate_pace pace = {.wave_ms = MINUTE_MS, .step_ms = MINUTE_MS};
     struct simulate_row row[8];
     size_t unknown[SERVERS];
     EXPECT_UINT_EQ(1, play(&record, &pace, row, unknown));
@@ -123,7 +131,9 @@ TEST(simulate, what_has_no_record_is_not_guessed)
                                                       {3, 0, 130},
                                                       {3, 2 * MINUTE_MS, 130}};
     struct simulate_record record = record_of(reading, CAS_COUNT(reading));
-    struct simulate_pace pace = {.wave_ms = 4 * MINUTE_MS, .rest_ms = 60 * MINUTE_MS};
+    struct simulate_pace pace = {.wave_ms = 4 * MINUTE_MS,
+                                 .rest_ms = 60 * MINUTE_MS,
+                                 .step_ms = MINUTE_MS};
     struct simulate_row row[8];
     size_t unknown[SERVERS];
     EXPECT_UINT_EQ(2, play(&record, &pace, row, unknown));
@@ -139,7 +149,10 @@ TEST(simulate, what_has_no_record_is_not_guessed)
     EXPECT_UINT_EQ(0, unknown[4]); /* its group is in no wave */
 
     /* One instant at the edge, and one behind it. */
-    pace = (struct simulate_pace){.start_ms = HOLD_MS - 1, .wave_ms = 1, .rest_ms = MINUTE_MS};
+    pace = (struct simulate_pace){.start_ms = HOLD_MS - 1,
+                                  .wave_ms = 1,
+                                  .rest_ms = MINUTE_MS,
+                                  .step_ms = 1};
     EXPECT_UINT_EQ(2, play(&record, &pace, row, unknown));
     EXPECT_UINT_EQ(0, row[0].unjudged_n);
     pace.start_ms++;
@@ -150,21 +163,21 @@ TEST(simulate, what_has_no_record_is_not_guessed)
 /* Why: a group that goes out whole has nobody to carry it; that is no load of 0. */
 TEST(simulate, nobody_left_is_not_a_number)
 {
-    static const struct simulate_server both[] = {{"LON", 1}, {"FRA", 1}, {"FRA", 0}};
+    static const struct simulate_server both[] = {{LON, 1}, {FRA, 1}, {FRA, 0}};
     static const struct simulate_reading reading[] = {{0, 0, 300}, {1, 0, 50}, {2, 0, 60}};
     struct simulate_record record = {.server = both,
                                      .server_n = 3,
                                      .reading = reading,
                                      .reading_n = 3,
                                      .hold_ms = HOLD_MS};
-    struct simulate_pace pace = {.wave_ms = MINUTE_MS};
+    struct simulate_pace pace = {.wave_ms = MINUTE_MS, .step_ms = MINUTE_MS};
     struct simulate_row row[8];
     size_t unknown[SERVERS], n = 0;
     EXPECT_UINT_EQ(2, play(&record, &pace, row, unknown));
-    EXPECT_TEXT_EQ("LON", row[0].group);
+    EXPECT_UINT_EQ(LON, row[0].group);
     EXPECT_UINT_EQ(0, row[0].left_n);
     EXPECT_FALSE(row[0].is_known);
-    EXPECT_TEXT_EQ("FRA", row[1].group);
+    EXPECT_UINT_EQ(FRA, row[1].group);
     EXPECT_TRUE(row[1].is_known && row[1].requests == 110);
     EXPECT_ERR(CAS_ERR_TOO_MANY, simulate_play(&record, &pace, 1, row, &n, unknown));
 }
@@ -178,14 +191,59 @@ TEST(simulate, what_is_out_of_order_is_refused)
         struct simulate_record record;
         struct simulate_pace pace;
     } bad[] = {
-        {record_of(late, 2), {.wave_ms = 1}},
-        {record_of(back, 2), {.wave_ms = 1}},
-        {record_of(stranger, 1), {.wave_ms = 1}},
-        {record_of(NULL, 0), {.wave_ms = 0}},
-        {record_of(NULL, 0), {.wave_ms = 1, .rest_ms = -1}},
+        {record_of(late, 2), {.wave_ms = 1, .step_ms = 1}},
+        {record_of(back, 2), {.wave_ms = 1, .step_ms = 1}},
+        {record_of(stranger, 1), {.wave_ms = 1, .step_ms = 1}},
+        {record_of(NULL, 0), {.wave_ms = 0, .step_ms = 1}},
+        {record_of(NULL, 0), {.wave_ms = 1, .step_ms = 0}},
+        {record_of(NULL, 0), {.wave_ms = 1, .rest_ms = -1, .step_ms = 1}},
     };
     struct simulate_row row[8];
     size_t unknown[SERVERS], n = 0;
     for (size_t i = 0; i < CAS_COUNT(bad); i++)
         EXPECT_ERR(CAS_ERR_RANGE, simulate_play(&bad[i].record, &bad[i].pace, 8, row, &n, unknown));
+}
+
+/* Why: a big farm is looked at less often, and what is said of it must be what was looked at. How:
+ * a wave of 3 minutes; each minute, in between, at both ends, at its begin alone. */
+TEST(simulate, a_wave_is_looked_at_as_often_as_told)
+{
+    static const struct simulate_reading reading[] = {{0, 0, 300},
+                                                      {1, 0, 240},
+                                                      {1, 2 * MINUTE_MS, 999},
+                                                      {1, 3 * MINUTE_MS, 240}};
+    static const struct {
+        int64_t step_ms;
+        size_t moment_n;
+        double requests;
+    } looks[] = {{MINUTE_MS, 4, 1299},
+                 {2 * MINUTE_MS - 1, 3, 540},
+                 {3 * MINUTE_MS, 2, 540},
+                 {3 * MINUTE_MS + 1, 1, 540}};
+    static const struct simulate_server pair[] = {{LON, 1}, {LON, 0}};
+    struct simulate_record record = {.server = pair,
+                                     .server_n = 2,
+                                     .reading = reading,
+                                     .reading_n = CAS_COUNT(reading),
+                                     .hold_ms = 10 * MINUTE_MS};
+    for (size_t i = 0; i < CAS_COUNT(looks); i++) {
+        struct simulate_pace pace = {.wave_ms = 3 * MINUTE_MS, .step_ms = looks[i].step_ms};
+        struct simulate_row row[8];
+        size_t unknown[SERVERS];
+        EXPECT_UINT_EQ(1, play(&record, &pace, row, unknown));
+        EXPECT_UINT_EQ(looks[i].moment_n, row[0].moment_n);
+        EXPECT_INT_EQ((int64_t)looks[i].moment_n, simulate_moments(&pace));
+        EXPECT_TRUE(row[0].requests == looks[i].requests);
+    }
+}
+
+/* Why: servers of a site carry for each other, and those that are out of the farm for nobody. */
+TEST(simulate, groups_are_equal_names)
+{
+    static const char *const name[] = {"LON", NULL, "FRA", "LON", NULL, ""};
+    uint32_t group[CAS_COUNT(name)];
+    EXPECT_OK(simulate_groups(name, CAS_COUNT(name), group), NULL);
+    static const uint32_t expected[] = {2, 3, 1, 2, 4, 0};
+    for (size_t i = 0; i < CAS_COUNT(name); i++)
+        EXPECT_UINT_EQ(expected[i], group[i]);
 }
