@@ -268,8 +268,8 @@ class Farm:
         found = re.findall(r"[0-9a-f]{64}", self.public.read_text())
         return bytes.fromhex(found[0]), bytes.fromhex(found[1])
 
-    def peer(self, port="agents", key_file=None, secret=None, server_key=None, routing_id=None):
-        return Peer(self.endpoints[port], server_key or self.public_keys()[0], key_file, secret, routing_id)
+    def peer(self, port="agents", key_file=None, secret=None, server_key=None, routing_id=None, is_watched=True):
+        return Peer(self.endpoints[port], server_key or self.public_keys()[0], key_file, secret, routing_id, is_watched)
 
     def end_all(self):
         """Every program has ended; what they leave can be read."""
@@ -308,7 +308,7 @@ class Asker:
 
     def try_once(self, verb, arguments, end):
         if self.peer is None:
-            self.peer = self.farm.peer("operators", self.farm.folder / "ops.admin.key")
+            self.peer = self.farm.peer("operators", self.farm.folder / "ops.admin.key", is_watched=False)
         self.number += 1
         self.peer.send(ASK, {1: self.number, 2: verb, 3: [{1: key, 2: value} for key, value in arguments.items()]})
         parts = b""
@@ -338,7 +338,7 @@ class Peer:
 
     context = zmq.Context.instance()
 
-    def __init__(self, endpoint, server_key, key_file=None, secret=None, routing_id=None):
+    def __init__(self, endpoint, server_key, key_file=None, secret=None, routing_id=None, is_watched=True):
         secret = secret or (secret_of(key_file) if key_file else secrets.token_bytes(32))
         self.public = crypto_scalarmult_base(secret)
         self.socket = self.context.socket(zmq.DEALER)
@@ -348,7 +348,8 @@ class Peer:
         self.socket.curve_serverkey = z85.encode(server_key)
         self.socket.curve_secretkey = z85.encode(secret)
         self.socket.curve_publickey = z85.encode(self.public)
-        self.monitor = self.socket.get_monitor_socket()
+        if is_watched:  # events that nobody reads fill their queue after some hundred connections, and then ZeroMQ waits for good
+            self.monitor = self.socket.get_monitor_socket()
         self.socket.connect(endpoint)
 
     def send(self, kind, fields, version=1):
