@@ -6,9 +6,9 @@
 
 enum {
     SCHEDULES_EVERY = 3, /* every so manieth seed has schedules, beside what happens anyway */
-    LONG_EVERY = 128, /* every so manieth seed lasts beyond two hours, for frames as late as that */
-    TROUBLE_MS = 4 * 60 * 1000,
-    LONG_MS = 130 * 60 * 1000,
+    ENDS = 64,
+    LONG_EVERY = 512, /* every so manieth seed lasts beyond two hours, for frames as late as that */
+    CHANCES = 64,
     CALM_MS = 270 * 1000, /* above grace, act, drain and proof together */
     CALM_STEP_MS = 10 * 1000
 };
@@ -45,7 +45,7 @@ static const struct {
     {SCRIPT_RESTORE, 3},
     {SCRIPT_USURP, 1},
     {SCRIPT_RUN, 8},
-    {SCRIPT_OPERATE, 14},
+    {SCRIPT_OPERATE, 18},
     {SCRIPT_INTRUDE, 1},
     {SCRIPT_REVOKE, 1},
     {SCRIPT_NETWORK, 4},
@@ -92,16 +92,39 @@ static void add_schedules(struct script *script)
     }
 }
 
+/* Most of what can go wrong takes two or three servers and a minute or two, and many of those are
+ * played in the time of one that is large; what takes more is in the others. */
+static const struct size {
+    unsigned chance;          /* of CHANCES */
+    size_t farms;             /* the first so many kinds of farm */
+    int64_t span_ms, step_ms; /* between two rows, at most */
+} sizes[] = {
+    {52, 4, 70 * 1000, 7000},
+    {10, 6, 150 * 1000, 11000},
+    {2, SCRIPT_FARMS, 240 * 1000, 14000},
+};
+static const struct size long_size = {0, 2, 130 * 60 * 1000, 240000};
+
+static const struct size *size_of(uint64_t dice)
+{
+    unsigned at = (unsigned)(dice % CHANCES);
+    size_t i = 0;
+    while (at >= sizes[i].chance)
+        at -= sizes[i++].chance;
+    return &sizes[i];
+}
+
 void script_make(uint64_t seed, struct script *script)
 {
     uint64_t dice = seed * 0x2545f4914f6cdd1du + 7;
-    bool is_long = seed % LONG_EVERY == LONG_EVERY - 1;
     memset(script, 0, sizeof *script);
     script->seed = seed;
-    script->farm = (size_t)(seed % SCRIPT_FARMS);
-    script->is_long = is_long;
-    script->span_ms = is_long ? LONG_MS : TROUBLE_MS;
-    int64_t step_ms = is_long ? 240000 : 14000;
+    script->is_long = seed % LONG_EVERY == LONG_EVERY - 1;
+    const struct size *size = size_of(draw(&dice) >> 8);
+    if (script->is_long)
+        size = &long_size;
+    script->farm = (size_t)((draw(&dice) >> 8) % size->farms);
+    script->span_ms = size->span_ms;
     static const enum script_kind first[] = {SCRIPT_NETWORK, SCRIPT_RUN};
     int64_t at_ms = 0;
     for (size_t i = 0; i < SCRIPT_EVENTS && at_ms < script->span_ms; i++) {
@@ -110,7 +133,7 @@ void script_make(uint64_t seed, struct script *script)
         event->at_ms = at_ms;
         event->dice = draw(&dice);
         if (i + 1 >= CAS_COUNT(first))
-            at_ms += (int64_t)(draw(&dice) % (uint64_t)step_ms);
+            at_ms += (int64_t)(draw(&dice) % (uint64_t)size->step_ms);
     }
     if (seed % SCHEDULES_EVERY == 0)
         add_schedules(script);
@@ -292,7 +315,7 @@ static void choose(struct play *p, uint64_t seq, size_t *verb, size_t *server)
     bool is_standing = rollout->state == ROLLOUT_HALTED || rollout->state == ROLLOUT_PAUSED;
     if (!is_standing)
         return;
-    *verb = 1; /* resume */
+    *verb = sweep_below(p, 6) == 0 ? 5 : 1; /* end, resume */
     for (size_t i = 0; i < rollout->step_n && sweep_below(p, 3) != 0; i++) {
         enum rollout_step_state state = rollout->step[i].state;
         for (size_t k = 0; k < p->name_n; k++) {

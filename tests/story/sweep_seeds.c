@@ -1,6 +1,7 @@
 /* Random farms, random rollouts, random faults: whatever the seed, every promise holds, and when
  * the faults stop everything is resolved. A seed that fails is cut down to what it takes, and told
  * as a story. use: see below. */
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@ enum {
     SEEDS = 100,
     SEEDS_LONG = 20000,
     JOBS_MOST = 16,
-    BATCH = 64,      /* seeds in one process, where it can go back to a farm as it stood */
+    BATCH = 160,     /* seeds in one process, where it can go back to a farm as it stood */
     AGAIN_EVERY = 50 /* every so manieth seed is played twice, then in a process of its own */
 };
 static const char usage[] =
@@ -35,8 +36,8 @@ struct outcome {
     bool is_good;
     uint64_t trace;
     size_t acts;
-    char broken[420];
     struct stage_marks marks;
+    char broken[420]; /* last, and told of one that is not good only */
 };
 struct wanted {
     int64_t seeds, seconds, from, jobs, seed, marks, shrink, traces, alone;
@@ -107,11 +108,26 @@ static void run(struct errand *errand, struct outcome *outcome)
         tell(s);
 }
 
+static void outcome_send(const struct fork_home *home, const struct outcome *outcome)
+{
+    fork_send(home, outcome, offsetof(struct outcome, broken));
+    if (!outcome->is_good)
+        fork_send(home, outcome->broken, sizeof outcome->broken);
+}
+
+static bool outcome_take(const struct fork_child *child, struct outcome *ret_outcome)
+{
+    memset(ret_outcome, 0, sizeof *ret_outcome);
+    return fork_take(child, ret_outcome, offsetof(struct outcome, broken)) &&
+           (ret_outcome->is_good ||
+            fork_take(child, ret_outcome->broken, sizeof ret_outcome->broken));
+}
+
 static void run_alone(void *context, const struct fork_home *home)
 {
     struct outcome outcome = {.is_good = false};
     run(context, &outcome);
-    fork_send(home, &outcome, sizeof outcome);
+    outcome_send(home, &outcome);
 }
 
 /* In a process of its own, which may crash. */
@@ -120,7 +136,7 @@ static struct outcome play(struct errand *errand)
     farm_make(errand->sweep, errand->script.farm);
     struct fork_child child = fork_begin(run_alone, errand);
     struct outcome outcome;
-    if (!fork_take(&child, &outcome, sizeof outcome)) {
+    if (!outcome_take(&child, &outcome)) {
         memset(&outcome, 0, sizeof outcome);
         (void)snprintf(outcome.broken, sizeof outcome.broken, "crash: the program ended itself");
     }
@@ -145,7 +161,7 @@ static void run_batch(void *context, const struct fork_home *home)
         script_make(batch->first + i, &errand.script);
         fork_alarm();
         run(&errand, &outcome);
-        fork_send(home, &outcome, sizeof outcome);
+        outcome_send(home, &outcome);
     }
 }
 
@@ -164,7 +180,7 @@ static void batch_begin(struct batch *batch)
 static struct outcome batch_take(const struct batch *batch, uint64_t seed)
 {
     struct outcome outcome;
-    if (fork_take(&batch->child, &outcome, sizeof outcome))
+    if (outcome_take(&batch->child, &outcome))
         return outcome;
     struct errand errand = {.sweep = batch->sweep};
     script_make(seed, &errand.script);
