@@ -6,6 +6,7 @@ enum {
     DAY_S = 24 * 60 * 60,
     WEEK = 7,
     STEPS_MOST = 200000,  /* of one recurrence: more than 500 years of days */
+    NEAR_PERIODS = 2,     /* before what is asked for, where a walk may begin anywhere */
     FIRST_DAY = 20240101, /* what a rule begins at that does not say */
 };
 
@@ -222,6 +223,31 @@ walk_weeks(struct day_walk *walk, struct icalrecurrencetype *recur, struct icalt
     icaltime_adjust(begin, -week_day_of(*begin, week_start), 0, 0, 0);
 }
 
+/* A rule that need not say when it begins (it counts nothing) gives the same days from any of its
+ * periods on: the walk begins shortly before what is asked for. */
+static void begin_near(const struct icalrecurrencetype *recur,
+                       struct icaltimetype after,
+                       struct icaltimetype *begin)
+{
+    struct icaltimetype near = *begin;
+    if (recur->freq == ICAL_YEARLY_RECURRENCE) {
+        near.year = after.year - NEAR_PERIODS;
+    } else if (recur->freq == ICAL_MONTHLY_RECURRENCE) {
+        near.year = after.year;
+        near.month = after.month - NEAR_PERIODS;
+    } else if (recur->freq == ICAL_WEEKLY_RECURRENCE || recur->freq == ICAL_DAILY_RECURRENCE) {
+        int days = icaltime_compare(after, *begin) > 0
+                       ? icaldurationtype_as_int(icaltime_subtract(after, *begin)) / DAY_S
+                       : 0;
+        near.day += (days / WEEK - NEAR_PERIODS) * WEEK;
+    } else {
+        return;
+    }
+    near = icaltime_normalize(near);
+    if (icaltime_compare(near, *begin) > 0)
+        *begin = near;
+}
+
 static enum cas_err walk_begin(struct day_walk *walk,
                                const struct window_rule *rule,
                                struct icaltimetype after,
@@ -237,6 +263,8 @@ static enum cas_err walk_begin(struct day_walk *walk,
     struct icaltimetype end = icaltime_compare(begin, after) > 0 ? begin : after;
     end.year += WINDOW_SELDOM_YEARS;
     window_recur_end(&recur, end);
+    if (rule->from_day == 0)
+        begin_near(&recur, after, &begin);
     if (recur.freq == ICAL_WEEKLY_RECURRENCE && recur.by_set_pos[0] == ICAL_RECURRENCE_ARRAY_MAX)
         walk_weeks(walk, &recur, &begin);
     walk->days = icalrecur_iterator_new(recur, begin);

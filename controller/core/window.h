@@ -66,9 +66,10 @@ struct window_time {
 };
 /* The first most windows that begin after after_ms, in order; fewer when the rule ends, or comes no
  * more within WINDOW_SELDOM_YEARS. *ret_n may be 0. Cost: one step of the recurrence for each day
- * it gave since it began (2024 when it does not say), and, when it is to come never or seldom, 0.1
- * s. CAS_ERR_RANGE  most is not 1..WINDOW_NEXT_MOST CAS_ERR_NOT_FOUND  the system has lost the zone
- * since */
+ * it gave since the first day it says, or, when it says none, since shortly before; and, when it is
+ * to come never or seldom, 0.1 s.
+ * CAS_ERR_RANGE  most is not 1..WINDOW_NEXT_MOST
+ * CAS_ERR_NOT_FOUND  the system has lost the zone since */
 CAS_CHECK enum cas_err window_next(const struct window_rule *rule,
                                    int64_t after_ms,
                                    size_t most,

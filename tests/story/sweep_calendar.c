@@ -1,10 +1,36 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "controller/core/window.h"
 #include "tests/story/sweep_play.h"
+
+static const int64_t warm_ms = INT64_C(1795478400000);
 
 /* Operators' words on schedules, and the stage told of them: what a schedule may do is asked by
  * stage_calendar.c. */
+
+enum cas_err sweep_calendar_warm(void)
+{
+    static const char file[] =
+        "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART:20261124T010000Z\r\n"
+        "RRULE:FREQ=DAILY;COUNT=2\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+    struct window_rule rule;
+    struct window_time time;
+    struct window_blackout blackout;
+    size_t n = 0;
+    enum cas_err err = window_parse(cas_slice_of("daily 01:00-02:00 Europe/London"), &rule, NULL);
+    if (err == CAS_OK)
+        err = window_next(&rule, warm_ms, 1, &time, &n, NULL);
+    if (err == CAS_OK)
+        err = window_blackouts_read(cas_slice_of(file),
+                                    warm_ms,
+                                    warm_ms + INT64_C(86400000),
+                                    1,
+                                    &blackout,
+                                    &n,
+                                    NULL);
+    return err;
+}
 
 /* Once: a zone set anew would move the windows that were told. In November, all without summer
  * time. */

@@ -54,6 +54,9 @@ struct script {
     size_t event_n;
 };
 
+/* Before the first farm, where stories go back to a heap as it stood: what the calendar library
+ * keeps for the whole process, hung up where a heap's owner does not see it, is made. */
+CAS_CHECK enum cas_err sweep_calendar_warm(void);
 /* Pure. */
 void script_make(uint64_t seed, struct script *ret_script);
 /* A farm of that kind, up and approved, on which any script of that kind may be played. */

@@ -386,6 +386,8 @@ int main(int argc, char **argv)
         log_set_level(LOG_ERROR); /* nobody reads the rest, and writing it costs */
     test_folder_make(sweep.folder, sizeof sweep.folder);
     sweep.goes_back = heap_begin();
+    if (sweep_calendar_warm() != CAS_OK)
+        return 1;
     if (sweep.goes_back)
         sweep.bare = heap_mark();
     bool is_good = sweep.wanted.seed >= 0 ? one(&sweep) : many(&sweep);

@@ -1,5 +1,6 @@
 #include "controller/core/window.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -515,4 +516,49 @@ TEST(window, written_calendars_read_back)
     EXPECT_TRUE(black[0].start_ms == event.start_ms && black[0].end_ms == event.end_ms);
     EXPECT_TEXT_HAS("STATUS:TENTATIVE", text);
     free(text);
+}
+
+/* Why: a rule that does not say when it begins is gone through from shortly before what is asked
+ * for; what it gives must be what it gives when all days since 2024 are gone through.
+ * How: the same rule with and without its first day said, from dates at the edges of its periods.
+ */
+TEST(window, where_a_walk_begins_changes_no_window)
+{
+    static const char *const rules[] = {
+        "FREQ=DAILY",
+        "FREQ=DAILY;BYMONTH=2",
+        "FREQ=DAILY;UNTIL=20290301",
+        "FREQ=WEEKLY;BYDAY=MO,SU;WKST=SU",
+        "FREQ=WEEKLY;BYDAY=TU,SU;BYSETPOS=-1",
+        "FREQ=MONTHLY;BYMONTHDAY=31",
+        "FREQ=MONTHLY;BYDAY=2TU",
+        "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1",
+        "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29",
+        "FREQ=YEARLY;BYYEARDAY=-1",
+        "FREQ=YEARLY;BYDAY=-1SU",
+    };
+    static const char *const after[] = {"2023-12-30T00:00Z",
+                                        "2024-01-01T00:59Z",
+                                        "2024-01-08T01:00Z",
+                                        "2026-01-31T12:00Z",
+                                        "2026-02-28T23:59Z",
+                                        "2026-12-31T23:59Z",
+                                        "2028-02-29T00:30Z",
+                                        "2029-02-27T00:00Z",
+                                        "2041-06-15T03:00Z"};
+    for (size_t r = 0; r < CAS_COUNT(rules); r++) {
+        char near_text[120], all_text[160];
+        (void)snprintf(near_text, sizeof near_text, "%s 01:00-02:00", rules[r]);
+        (void)snprintf(all_text, sizeof all_text, "%s from 2024-01-01 01:00-02:00", rules[r]);
+        struct window_rule near = rule_of(near_text), all = rule_of(all_text);
+        for (size_t a = 0; a < CAS_COUNT(after); a++) {
+            struct window_time near_time[4], all_time[4];
+            size_t near_n = 0, all_n = 0;
+            EXPECT_OK(window_next(&near, utc(after[a]), 4, near_time, &near_n, NULL), NULL);
+            EXPECT_OK(window_next(&all, utc(after[a]), 4, all_time, &all_n, NULL), NULL);
+            EXPECT_UINT_EQ(all_n, near_n);
+            for (size_t i = 0; i < all_n; i++)
+                EXPECT_INT_EQ(all_time[i].start_ms, near_time[i].start_ms);
+        }
+    }
 }
