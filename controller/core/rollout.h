@@ -212,8 +212,7 @@ struct rollout_action {
     uint64_t ack_seq;
     enum rollout_note note;
     enum rollout_reason reason;
-    char words[ROLLOUT_WORDS_BYTES]; /* "worker 4120 is now 7788", "1 failed, limit 1, 1 not
-                                        touched" */
+    char words[ROLLOUT_WORDS_BYTES]; /* "worker 4120 is now 7788", "1 failed, limit 1" */
 };
 struct rollout_actions { /* grows; caller frees with rollout_actions_done */
     struct rollout_action *item;
