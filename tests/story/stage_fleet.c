@@ -709,8 +709,8 @@ uint64_t story_commits(const struct story *s)
 
 void story_usurp(struct story *s)
 {
-    if (s->is_disk_full)
-        return; /* it cannot write its name either */
+    if (s->is_disk_full || s->is_usurped)
+        return; /* it cannot write its name either; and once is enough until ours has noticed */
     CAS_AUTO(store) other = NULL;
     static const uint8_t leader_id[CAS_ID_BYTES] = {'o', 't', 'h', 'e', 'r'};
     struct cas_why why = {.text = ""};
