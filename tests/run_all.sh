@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 fuzz_s=${CASFLEET_FUZZ_S:-60}
 [ -z "${CASFLEET_LONG:-}" ] || fuzz_s=$((fuzz_s * 10))
 seeds_s=${CASFLEET_SEEDS_S:-120}
-stages=${*:-"unit clang seeds e2e,windows demo mutants fuzz"}
+stages=${*:-"unit clang seeds e2e,windows,demo mutants fuzz"}
 
 # What must be built for each stage.
 declare -A presets=([unit]="debug" [clang]="clang" [seeds]="failpoints debug" [e2e]="failpoints"
