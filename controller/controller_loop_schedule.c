@@ -366,37 +366,16 @@ static enum cas_err fit(struct turn *turn, struct rollout_draft *draft)
     return err == CAS_OK ? run_draft(turn, draft) : err;
 }
 
-/* Of the servers the schedule means, those of the site whose window it is. */
-static void keep_site(struct turn *turn)
-{
-    size_t kept_n = 0;
-    for (size_t i = 0; i < turn->n; i++) {
-        const struct inventory_server *server = inventory_at(turn->c->inventory, turn->at[i]);
-        if (strcmp(server->label[LABEL_SITE], turn->schedule.site) == 0)
-            turn->at[kept_n++] = turn->at[i];
-    }
-    turn->n = kept_n;
-}
-
+/* Those of the site whose window it is. */
 static enum cas_err choose(struct turn *turn)
 {
-    struct inventory_choice choice = {.targets = cas_slice_of(turn->schedule.target),
-                                      .selector = cas_slice_of(turn->schedule.selector),
-                                      .exclude = cas_slice_of(turn->schedule.left_out)};
-    if (cas_slice_is(choice.targets, "all"))
-        choice.targets = (struct cas_slice){0};
-    turn->at = calloc(inventory_size(turn->c->inventory) + 1, sizeof *turn->at);
-    if (turn->at == NULL)
-        return CAS_ERR_NOMEM;
-    enum cas_err err = inventory_choose(turn->c->inventory,
-                                        &choice,
-                                        turn->now.mono_ms,
-                                        turn->at,
-                                        &turn->n,
-                                        &turn->why);
-    if (err == CAS_OK && turn->schedule.site[0] != '\0')
-        keep_site(turn);
-    return err;
+    return store_schedule_choose(&turn->schedule,
+                                 turn->c->inventory,
+                                 turn->schedule.site,
+                                 turn->now.mono_ms,
+                                 &turn->at,
+                                 &turn->n,
+                                 &turn->why);
 }
 
 static enum cas_err plan(struct turn *turn)

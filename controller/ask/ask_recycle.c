@@ -299,6 +299,36 @@ enum cas_err ask_recycle_run(struct ask_call *call)
     return err == CAS_OK ? answer_rollout(call, seq) : err;
 }
 
+void ask_draft_done(struct ask_draft *draft)
+{
+    cas_arena_free(draft->arena);
+    free(draft->plan);
+}
+
+enum cas_err ask_draft_open(const struct ask_call *call,
+                            uint64_t seq,
+                            struct ask_draft *ret_draft,
+                            struct cas_why *why)
+{
+    struct ask_draft draft = {.plan = NULL};
+    size_t size = 0;
+    enum cas_err err =
+        store_draft_load(call->scene->store, seq, call->scene->now, &draft.plan, &size, why);
+    if (err == CAS_OK)
+        err = cas_arena_open(WIRE_ARENA_BYTES, &draft.arena);
+    if (err == CAS_OK)
+        err = record_decode(RECORD_plan_body,
+                            (struct cas_slice){draft.plan, size},
+                            draft.arena,
+                            &draft.body,
+                            why);
+    if (err == CAS_OK)
+        *ret_draft = draft;
+    else
+        ask_draft_done(&draft);
+    return err;
+}
+
 enum cas_err ask_recycle_list(struct ask_call *call)
 {
     uint32_t most = LIST_USUAL;

@@ -54,6 +54,17 @@ CAS_CHECK enum cas_err ask_rollout(struct ask_call *call,
                                    uint64_t seq,
                                    struct rollout_book **ret_old,
                                    const struct rollout **ret_rollout);
+/* A plan nobody has run; body points into it. As store_draft_load and record_decode. */
+struct ask_draft {
+    char *plan;
+    struct cas_arena *arena;
+    struct record_plan_body body;
+};
+CAS_CHECK enum cas_err ask_draft_open(const struct ask_call *call,
+                                      uint64_t seq,
+                                      struct ask_draft *ret_draft,
+                                      struct cas_why *why);
+void ask_draft_done(struct ask_draft *draft);
 /* An audit row by this operator. */
 struct store_audit ask_audit(const struct ask_call *call, const char *subject, const char *words);
 /* A change of the calendar, saved but not committed: committed with its audit row, or undone. */

@@ -232,7 +232,13 @@ preview_of(struct ask_call *call, struct store_schedule *schedule, struct view_p
     preview->schedule = is_stored ? schedule : NULL;
     if (!window_is_by_site(&preview->rule))
         return CAS_OK;
-    err = is_stored ? view_schedule_choose(&call->view, schedule, &at, &server_n, &call->why)
+    err = is_stored ? store_schedule_choose(schedule,
+                                            call->scene->inventory,
+                                            "",
+                                            call->scene->now.mono_ms,
+                                            &at,
+                                            &server_n,
+                                            &call->why)
                     : ask_choose(call, false, &at, &server_n);
     if (err == CAS_OK)
         err = view_sites_check(&call->view, at, server_n, &call->why);

@@ -410,25 +410,14 @@ static enum cas_err simulate(struct playing *playing)
 static enum cas_err of_draft(struct playing *playing, uint64_t seq)
 {
     struct ask_call *call = playing->call;
-    char *plan = NULL;
-    size_t size = 0;
-    CAS_AUTO(cas_arena) arena = NULL;
-    struct record_plan_body body;
-    enum cas_err err =
-        store_draft_load(call->scene->store, seq, call->scene->now, &plan, &size, &call->why);
+    struct ask_draft draft;
+    enum cas_err err = ask_draft_open(call, seq, &draft, &call->why);
+    if (err != CAS_OK)
+        return err;
+    err = pace_of(playing, &draft.body);
     if (err == CAS_OK)
-        err = cas_arena_open(WIRE_ARENA_BYTES, &arena);
-    if (err == CAS_OK)
-        err = record_decode(RECORD_plan_body,
-                            (struct cas_slice){plan, size},
-                            arena,
-                            &body,
-                            &call->why);
-    if (err == CAS_OK)
-        err = pace_of(playing, &body);
-    if (err == CAS_OK)
-        err = waves_of_draft(playing, &body);
-    free(plan);
+        err = waves_of_draft(playing, &draft.body);
+    ask_draft_done(&draft);
     return err;
 }
 
@@ -439,7 +428,6 @@ static enum cas_err choose_scheduled(struct playing *playing,
                                      size_t *ret_n)
 {
     struct ask_call *call = playing->call;
-    size_t *at = NULL, n = 0, kept_n = 0;
     if (schedule->is_paused || schedule->start_ms == 0)
         return cas_fail(&call->why,
                         CAS_ERR_GUARD,
@@ -447,17 +435,13 @@ static enum cas_err choose_scheduled(struct playing *playing,
                         "casfleet why %s",
                         schedule->name,
                         schedule->name);
-    enum cas_err err = view_schedule_choose(&call->view, schedule, &at, &n, &call->why);
-    if (err != CAS_OK)
-        return err;
-    for (size_t i = 0; i < n; i++) {
-        const struct inventory_server *server = inventory_at(call->scene->inventory, at[i]);
-        if (schedule->site[0] == '\0' || strcmp(server->label[LABEL_SITE], schedule->site) == 0)
-            at[kept_n++] = at[i];
-    }
-    *ret_at = at;
-    *ret_n = kept_n;
-    return CAS_OK;
+    return store_schedule_choose(schedule,
+                                 call->scene->inventory,
+                                 schedule->site,
+                                 call->scene->now.mono_ms,
+                                 ret_at,
+                                 ret_n,
+                                 &call->why);
 }
 
 /* The plan that its next run would make of its servers as they stand now. */

@@ -1,5 +1,4 @@
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "controller/ask/ask_room.h"
 #include "controller/view/view_why.h"
@@ -46,32 +45,21 @@ static enum cas_err why_step(struct ask_call *call, const struct rollout *rollou
 /* A plan that was made and never run. */
 static enum cas_err why_draft(struct ask_call *call, uint64_t seq, enum cas_err missing)
 {
-    char *plan = NULL;
-    size_t size = 0;
+    struct ask_draft draft;
     struct cas_why inner = {.text = ""};
     struct store_freeze freeze;
-    enum cas_err err =
-        store_draft_load(call->scene->store, seq, call->scene->now, &plan, &size, &inner);
+    enum cas_err err = ask_draft_open(call, seq, &draft, &inner);
     if (err == CAS_ERR_NOT_FOUND)
         return missing; /* call->why says that there is no such rollout */
-    call->why.text[0] = '\0';
+    call->why = inner;
     if (err == CAS_ERR_STALE)
         return view_why_draft(&call->view, seq, NULL, NULL, &call->reply->document);
-    CAS_AUTO(cas_arena) arena = NULL;
-    struct record_plan_body body;
+    if (err != CAS_OK)
+        return err;
+    err = store_freeze_load(call->scene->store, &freeze, &call->why);
     if (err == CAS_OK)
-        err = cas_arena_open(WIRE_ARENA_BYTES, &arena);
-    if (err == CAS_OK)
-        err = record_decode(RECORD_plan_body,
-                            (struct cas_slice){plan, size},
-                            arena,
-                            &body,
-                            &call->why);
-    if (err == CAS_OK)
-        err = store_freeze_load(call->scene->store, &freeze, &call->why);
-    if (err == CAS_OK)
-        err = view_why_draft(&call->view, seq, &body, &freeze, &call->reply->document);
-    free(plan);
+        err = view_why_draft(&call->view, seq, &draft.body, &freeze, &call->reply->document);
+    ask_draft_done(&draft);
     return err;
 }
 

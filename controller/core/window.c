@@ -288,12 +288,7 @@ static bool walk_on(struct day_walk *walk, struct icaltimetype *ret_day, bool *r
     return walk->left >= 0;
 }
 
-enum cas_err window_next(const struct window_rule *rule,
-                         int64_t after_ms,
-                         size_t most,
-                         struct window_time *ret_time,
-                         size_t *ret_n,
-                         struct cas_why *why)
+enum cas_err window_check_most(size_t most, struct cas_why *why)
 {
     if (most < 1 || most > WINDOW_NEXT_MOST)
         return cas_fail(why,
@@ -301,6 +296,19 @@ enum cas_err window_next(const struct window_rule *rule,
                         "%zu windows are asked for; 1 to %d",
                         most,
                         WINDOW_NEXT_MOST);
+    return CAS_OK;
+}
+
+enum cas_err window_next(const struct window_rule *rule,
+                         int64_t after_ms,
+                         size_t most,
+                         struct window_time *ret_time,
+                         size_t *ret_n,
+                         struct cas_why *why)
+{
+    enum cas_err err = window_check_most(most, why);
+    if (err != CAS_OK)
+        return err;
     icaltimezone *zone = window_zone(rule->zone);
     if (zone == NULL)
         return cas_fail(why,
@@ -309,7 +317,7 @@ enum cas_err window_next(const struct window_rule *rule,
                         rule->zone);
     struct day_walk walk;
     struct icaltimetype after = window_day_time(window_day_of(window_utc(after_ms / 1000)));
-    enum cas_err err = walk_begin(&walk, rule, after, why);
+    err = walk_begin(&walk, rule, after, why);
     if (err != CAS_OK)
         return err;
 

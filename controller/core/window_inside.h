@@ -17,6 +17,8 @@ int64_t window_instant(icaltimezone *zone,
 int32_t window_day_of(struct icaltimetype time); /* 20260329 */
 struct icaltimetype window_day_time(int32_t day);
 struct icaltimetype window_utc(int64_t second);
+/* How many windows may be asked for at once. CAS_ERR_RANGE. */
+CAS_CHECK enum cas_err window_check_most(size_t most, struct cas_why *why);
 /* May libical be asked for it, once it has an end or COUNT? It goes on to the year 20000 for a
  * month or year in which a rule has a day: so those are tried one by one, for WINDOW_SELDOM_YEARS.
  */

@@ -86,15 +86,12 @@ enum cas_err window_openings(const struct window_rule *rule,
 {
     static const struct window_site nowhere = {.name = ""};
     bool is_by_site = window_is_by_site(rule);
-    if (most < 1 || most > WINDOW_NEXT_MOST)
-        return cas_fail(why,
-                        CAS_ERR_RANGE,
-                        "%zu windows are asked for; 1 to %d",
-                        most,
-                        WINDOW_NEXT_MOST);
+    enum cas_err err = window_check_most(most, why);
+    if (err != CAS_OK)
+        return err;
     struct window_time *time = calloc(most, sizeof *time);
     struct window_opening *all = calloc(2 * most, sizeof *all);
-    enum cas_err err = time == NULL || all == NULL ? CAS_ERR_NOMEM : CAS_OK;
+    err = time == NULL || all == NULL ? CAS_ERR_NOMEM : CAS_OK;
     size_t all_n = 0;
     for (size_t i = 0; i < (is_by_site ? n : 1) && err == CAS_OK; i++) {
         const struct window_site *here = is_by_site ? &site[i] : &nowhere;

@@ -1,6 +1,7 @@
 #include "controller/store/store_schedule.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "controller/store/store_sql.h"
@@ -39,6 +40,38 @@ static void policy_bind(struct sql *sql, const struct rollout_wish *policy)
     sql_i64(sql, policy->has_canary);
     sql_i64(sql, policy->is_fixed_too);
     sql_text(sql, policy->by);
+}
+
+enum cas_err store_schedule_choose(const struct store_schedule *schedule,
+                                   const struct inventory *inventory,
+                                   const char *site,
+                                   int64_t mono_ms,
+                                   size_t **ret_at,
+                                   size_t *ret_n,
+                                   struct cas_why *why)
+{
+    struct inventory_choice choice = {.targets = cas_slice_of(schedule->target),
+                                      .selector = cas_slice_of(schedule->selector),
+                                      .exclude = cas_slice_of(schedule->left_out)};
+    if (cas_slice_is(choice.targets, "all"))
+        choice.targets = (struct cas_slice){0};
+    size_t n = 0, kept_n = 0;
+    size_t *at = calloc(inventory_size(inventory) + 1, sizeof *at);
+    if (at == NULL)
+        return CAS_ERR_NOMEM;
+    enum cas_err err = inventory_choose(inventory, &choice, mono_ms, at, &n, why);
+    if (err != CAS_OK) {
+        free(at);
+        return err;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct inventory_server *server = inventory_at(inventory, at[i]);
+        if (site[0] == '\0' || strcmp(server->label[LABEL_SITE], site) == 0)
+            at[kept_n++] = at[i];
+    }
+    *ret_at = at;
+    *ret_n = kept_n;
+    return CAS_OK;
 }
 
 enum cas_err

@@ -29,6 +29,15 @@ struct store_schedule {
     char site[CAS_NAME_BYTES]; /* where that one opens; "" everywhere */
     int64_t armed_ms;          /* all windows up to here are dealt with: that one is the next */
 };
+/* The servers it means now: those of a site, or with "" all of them. *ret_at: caller frees. As
+ * inventory_choose; reads nothing of the store. */
+CAS_CHECK enum cas_err store_schedule_choose(const struct store_schedule *schedule,
+                                             const struct inventory *inventory,
+                                             const char *site,
+                                             int64_t mono_ms,
+                                             size_t **ret_at,
+                                             size_t *ret_n,
+                                             struct cas_why *why);
 /* A new one gets its id. CAS_ERR_EXISTS: the name. */
 CAS_CHECK enum cas_err
 store_schedule_save(struct store *store, struct store_schedule *schedule, struct cas_why *why);

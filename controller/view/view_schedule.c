@@ -182,7 +182,13 @@ enum cas_err view_known_of(const struct view_scene *scene,
     if (err != CAS_OK || !window_is_by_site(&known->rule))
         return err;
     /* What it means may be gone by now: that is no trouble of this document. */
-    err = view_schedule_choose(scene, schedule, &at, &n, &known->trouble);
+    err = store_schedule_choose(schedule,
+                                scene->inventory,
+                                "",
+                                scene->now.mono_ms,
+                                &at,
+                                &n,
+                                &known->trouble);
     if (err != CAS_OK)
         return err == CAS_ERR_NOMEM ? err : CAS_OK;
     err = view_sites_of(scene, at, n, &known->sites, why);

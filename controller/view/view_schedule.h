@@ -20,12 +20,6 @@ struct view_sites {
     struct window_site site[WINDOW_SITES];
     size_t n;
 };
-/* The servers a schedule means now. *ret_at: caller frees. As inventory_choose. */
-CAS_CHECK enum cas_err view_schedule_choose(const struct view_scene *scene,
-                                            const struct store_schedule *schedule,
-                                            size_t **ret_at,
-                                            size_t *ret_n,
-                                            struct cas_why *why);
 /* The sites of these servers, as far as they have a zone. */
 CAS_CHECK enum cas_err view_sites_of(const struct view_scene *scene,
                                      const size_t *at,

@@ -1,33 +1,8 @@
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "controller/view/view_json.h"
 #include "controller/view/view_schedule.h"
-
-enum cas_err view_schedule_choose(const struct view_scene *scene,
-                                  const struct store_schedule *schedule,
-                                  size_t **ret_at,
-                                  size_t *ret_n,
-                                  struct cas_why *why)
-{
-    struct inventory_choice choice = {.targets = cas_slice_of(schedule->target),
-                                      .selector = cas_slice_of(schedule->selector),
-                                      .exclude = cas_slice_of(schedule->left_out)};
-    if (cas_slice_is(choice.targets, "all"))
-        choice.targets = (struct cas_slice){0};
-    size_t *at = calloc(inventory_size(scene->inventory) + 1, sizeof *at);
-    if (at == NULL)
-        return CAS_ERR_NOMEM;
-    enum cas_err err =
-        inventory_choose(scene->inventory, &choice, scene->now.mono_ms, at, ret_n, why);
-    if (err != CAS_OK) {
-        free(at);
-        return err;
-    }
-    *ret_at = at;
-    return CAS_OK;
-}
 
 static const char *site_of(const struct view_scene *scene, size_t at)
 {

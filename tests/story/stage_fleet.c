@@ -438,6 +438,21 @@ int64_t stage_clock_next(const struct story *s, const char *clock)
     return at_ms >= s->now_ms ? at_ms : at_ms + day_ms;
 }
 
+int64_t story_utc(const char *text)
+{
+    int64_t wall_ms = 0;
+    struct cas_why why = {.text = ""};
+    stage_need(cas_parse_utc(cas_slice_of(text), &wall_ms, &why), &why, "an instant");
+    return wall_ms;
+}
+
+void story_wall_until(struct story *s, const char *text, int64_t *wall_now_ms)
+{
+    int64_t wall_ms = story_utc(text);
+    story_pass(s, wall_ms - *wall_now_ms);
+    *wall_now_ms = wall_ms;
+}
+
 void story_until(struct story *s, const char *clock)
 {
     pass_until(s, stage_clock_next(s, clock));

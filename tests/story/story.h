@@ -50,7 +50,10 @@ void story_stranger(struct story *s, const char *name);
 /* ---- time ---- */
 void story_pass(struct story *s, int64_t span_ms);
 void story_until(struct story *s, const char *clock); /* the next "01:11" or "01:11:30" */
-int64_t story_now(const struct story *s);             /* true time, ms UTC */
+int64_t story_utc(const char *text);                  /* "2027-03-28T01:00Z" */
+/* To an instant of a wall clock that was set and stands at *wall_now_ms. */
+void story_wall_until(struct story *s, const char *text, int64_t *wall_now_ms);
+int64_t story_now(const struct story *s); /* true time, ms UTC */
 uint64_t story_throw(struct story *s, uint64_t below);
 
 /* ---- the operator ---- */

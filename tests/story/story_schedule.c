@@ -460,21 +460,6 @@ static void jump_to(struct story *s, int64_t wall_ms, int64_t *wall_now_ms)
     *wall_now_ms = wall_ms;
 }
 
-static int64_t utc(const char *text)
-{
-    int64_t wall_ms = 0;
-    EXPECT_OK(cas_parse_utc(cas_slice_of(text), &wall_ms, NULL), NULL);
-    return wall_ms;
-}
-
-/* Waits by the wall clock. */
-static void wall_until(struct story *s, const char *text, int64_t *wall_now_ms)
-{
-    int64_t wall_ms = utc(text);
-    story_pass(s, wall_ms - *wall_now_ms);
-    *wall_now_ms = wall_ms;
-}
-
 /* Why: when the clocks leap over a start it must be neither lost nor early; when they go back it
  * must not come twice.
  * How: 02:30 in Berlin, in the nights of both changes of 2027: in spring it is 03:00 summer time,
@@ -487,7 +472,7 @@ static void clock_change(struct story *s,
 {
     story_site(s, "LON", "LON-CAS01 LON-CAS02 LON-CAS03 LON-CAS04");
     int64_t wall_now_ms = story_now(s);
-    jump_to(s, utc(before), &wall_now_ms);
+    jump_to(s, story_utc(before), &wall_now_ms);
     int64_t asked_ms = story_now(s);
     EXPECT_THAT(s,
                 story_ask(s,
@@ -501,11 +486,11 @@ static void clock_change(struct story *s,
                           "proof=3m",
                           NULL) == 0);
     wall_now_ms += story_now(s) - asked_ms;
-    wall_until(s, start, &wall_now_ms);
+    story_wall_until(s, start, &wall_now_ms);
     EXPECT_INT_EQ(0, recycles(s));
-    wall_until(s, after, &wall_now_ms);
+    story_wall_until(s, after, &wall_now_ms);
     EXPECT_INT_EQ(1, recycles(s));
-    wall_until(s, end, &wall_now_ms);
+    story_wall_until(s, end, &wall_now_ms);
     EXPECT_INT_EQ(1, recycles(s));
     EXPECT_STATE(s, 1, ROLLOUT_DONE);
     EXPECT_THAT(s, story_rollout(s, 2) == NULL);
@@ -578,7 +563,7 @@ STORY(schedule, window_begun_by_a_clock_ahead_begins_once, "Tue 00:50", 66)
     int64_t wall_now_ms = story_now(s);
     begin(s, "window=daily 01:00-05:00", "gap=1m");
     wall_now_ms = story_now(s);
-    jump_to(s, utc("2026-11-25T00:59Z"), &wall_now_ms);
+    jump_to(s, story_utc("2026-11-25T00:59Z"), &wall_now_ms);
     story_pass(s, 20 * MINUTE_MS);
     EXPECT_INT_EQ(4, recycles(s));
     EXPECT_STATE(s, 1, ROLLOUT_DONE);

@@ -6,21 +6,6 @@ enum {
     MINUTE_MS = 60 * 1000
 };
 
-static int64_t utc(const char *text)
-{
-    int64_t wall_ms = 0;
-    EXPECT_OK(cas_parse_utc(cas_slice_of(text), &wall_ms, NULL), NULL);
-    return wall_ms;
-}
-
-/* Waits by the wall clock. */
-static void wall_until(struct story *s, const char *text, int64_t *wall_now_ms)
-{
-    int64_t wall_ms = utc(text);
-    story_pass(s, wall_ms - *wall_now_ms);
-    *wall_now_ms = wall_ms;
-}
-
 /* Two servers in each of two sites, and their clocks. */
 static void two_sites(struct story *s, const char *other, const char *zone, const char *other_zone)
 {
@@ -81,15 +66,15 @@ static void night_of(struct story *s,
                      const char *end)
 {
     two_sites(s, "BER", "zone=Europe/London", "zone=Europe/Berlin");
-    jump_sites(s, "BER", utc(before) - story_now(s));
-    int64_t wall_now_ms = utc(before), asked_ms = story_now(s);
+    jump_sites(s, "BER", story_utc(before) - story_now(s));
+    int64_t wall_now_ms = story_utc(before), asked_ms = story_now(s);
     EXPECT_THAT(s, add_by_site(s, window) == 0);
     wall_now_ms += story_now(s) - asked_ms;
-    wall_until(s, berlin_after, &wall_now_ms);
+    story_wall_until(s, berlin_after, &wall_now_ms);
     EXPECT_INT_EQ(2, recycles_in(s, "BER-CAS01", "BER-CAS02"));
-    wall_until(s, london_start, &wall_now_ms);
+    story_wall_until(s, london_start, &wall_now_ms);
     EXPECT_INT_EQ(0, recycles_in(s, "LON-CAS01", "LON-CAS02"));
-    wall_until(s, end, &wall_now_ms);
+    story_wall_until(s, end, &wall_now_ms);
     EXPECT_INT_EQ(2, recycles_in(s, "LON-CAS01", "LON-CAS02"));
     EXPECT_INT_EQ(2, recycles_in(s, "BER-CAS01", "BER-CAS02"));
     EXPECT_STATE(s, 1, ROLLOUT_DONE);
