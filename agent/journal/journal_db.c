@@ -184,7 +184,9 @@ enum cas_err journal_db_sync(struct sqlite3 *db, struct cas_why *why)
 #endif
 
 /* The exclusive lock is asked for before the log is first used, so that no shared index file is
- * made: on a full disk a mapped file would end the program. */
+ * made: on a full disk a mapped file would end the program. Nothing in a journal is secret: a page
+ * that is given up stays as it is, where a SQLite made to overwrite it would write it twice more,
+ * to the log and to the file. */
 static enum cas_err
 tune(struct sqlite3 *db, const struct journal_db_settings *settings, struct cas_why *why)
 {
@@ -192,7 +194,8 @@ tune(struct sqlite3 *db, const struct journal_db_settings *settings, struct cas_
     struct cas_text text = CAS_TEXT(sql);
     cas_text_add(&text,
                  "PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096; PRAGMA auto_vacuum=NONE;"
-                 "PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-%d;",
+                 "PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA secure_delete=OFF;"
+                 "PRAGMA cache_size=-%d;",
                  settings->cache_kib);
     cas_text_add(&text,
                  "PRAGMA journal_mode=WAL; PRAGMA synchronous=" JOURNAL_SYNC

@@ -109,6 +109,27 @@ TEST(full_disk, outcome_is_written_and_next_intent_is_refused)
     disk_unmount();
 }
 
+/* Why: what a look has left behind in the log is room for the next one, which then does not see
+ * that the disk is full. How: looked at again and again with nothing written in between, then
+ * filled. */
+TEST(full_disk, is_seen_by_the_next_look)
+{
+    if (!disk_mount())
+        return;
+    struct ledger *ledger = ledger_at(test_path("ledger.db"));
+    struct cas_why why = {.text = ""};
+    const char *ballast = test_path("ballast");
+    for (int i = 0; i < 3; i++) {
+        EXPECT_TRUE(ledger_is_writable(ledger, &why));
+        disk_fill(ballast, 0);
+        EXPECT_FALSE(ledger_is_writable(ledger, &why));
+        EXPECT_INT_EQ(0, unlink(ballast));
+        EXPECT_TRUE(ledger_is_writable(ledger, &why));
+    }
+    ledger_free(ledger);
+    disk_unmount();
+}
+
 /* Why: what was seen must not be half-kept. How: records are added in twos until the disk is full;
  * the failed pair has left nothing, all earlier ones are there, and when space is back the next
  * position follows the last kept. */
