@@ -97,15 +97,17 @@ enum cas_err journal_db_step(struct sqlite3_stmt *stmt, bool *ret_is_row, struct
 {
     int result = sqlite3_step(stmt);
     if (result != SQLITE_ROW && result != SQLITE_DONE)
-        return journal_db_fail(sqlite3_db_handle(stmt), result, "read or write", why);
+        return journal_db_fail(sqlite3_db_handle(stmt), result, "read", why);
     *ret_is_row = result == SQLITE_ROW;
     return CAS_OK;
 }
 
 enum cas_err journal_db_run(struct sqlite3_stmt *stmt, struct cas_why *why)
 {
-    bool is_row = false;
-    enum cas_err err = journal_db_step(stmt, &is_row, why);
+    int result = sqlite3_step(stmt);
+    enum cas_err err = CAS_OK;
+    if (result != SQLITE_ROW && result != SQLITE_DONE)
+        err = journal_db_fail(sqlite3_db_handle(stmt), result, "write", why);
     journal_db_reset(stmt);
     return err;
 }
@@ -142,10 +144,11 @@ enum cas_err journal_db_check(struct sqlite3 *db, struct cas_why *why)
                               why);
 }
 
-void journal_db_undo(struct sqlite3 *db)
+void journal_db_undo(struct sqlite3_stmt *rollback)
 {
-    if (sqlite3_get_autocommit(db) == 0)
-        (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    if (sqlite3_get_autocommit(sqlite3_db_handle(rollback)) == 0)
+        (void)sqlite3_step(rollback);
+    journal_db_reset(rollback);
 }
 
 enum cas_err journal_db_fold(struct sqlite3 *db, struct cas_why *why)
@@ -257,10 +260,8 @@ static enum cas_err migrate(struct sqlite3 *db,
             err = journal_db_exec(db, settings->migration[i], why);
         if (err == CAS_OK)
             err = journal_db_exec(db, pragma, why);
-        if (err != CAS_OK) {
-            journal_db_undo(db);
-            return err;
-        }
+        if (err != CAS_OK)
+            return err; /* undone by the closing that follows */
     }
     return err;
 }

@@ -45,8 +45,8 @@ journal_db_number(struct sqlite3 *db, const char *sql, int64_t *ret_value, struc
 /* Whether the file's parts fit each other: a page of an older copy has a right sum, and does not
  * fit the index or the tree it stands in. Reads all of it. CAS_ERR_CORRUPT. */
 CAS_CHECK enum cas_err journal_db_check(struct sqlite3 *db, struct cas_why *why);
-/* Rolls back when a transaction is open; never fails. */
-void journal_db_undo(struct sqlite3 *db);
+/* Runs the statement, which rolls back, when a transaction is open; never fails. */
+void journal_db_undo(struct sqlite3_stmt *rollback);
 /* Folds the log back into the file: the next write goes over the log's beginning. */
 CAS_CHECK enum cas_err journal_db_fold(struct sqlite3 *db, struct cas_why *why);
 /* Whether a commit waits until the disk has it, as it does after journal_db_open. One that does not

@@ -61,8 +61,14 @@ enum statement {
     EVICT,
     REVOKED_COUNT,
     REVOKED_EVICT,
+    RESERVE_FILL,
+    RESERVE_EMPTY,
+    BEGIN,
+    COMMIT,
+    ROLLBACK,
     STATEMENT_N
 };
+/* All are made when the ledger is opened: between INTENT and outcome nothing is parsed. */
 static const char *const sql_of[STATEMENT_N] = {
     [FIND] = "SELECT " COLUMNS " FROM command WHERE cmd_id = ?1",
     [WRITE] =
@@ -103,6 +109,11 @@ static const char *const sql_of[STATEMENT_N] = {
     [REVOKED_COUNT] = "SELECT count(*) FROM command WHERE rollout_seq = 0",
     [REVOKED_EVICT] = "DELETE FROM command WHERE id IN (SELECT id FROM command WHERE rollout_seq = "
                       "0 AND is_acknowledged = 1 ORDER BY seq LIMIT ?1)",
+    [RESERVE_FILL] = "INSERT INTO reserve VALUES (randomblob(?1))",
+    [RESERVE_EMPTY] = "DELETE FROM reserve",
+    [BEGIN] = "BEGIN IMMEDIATE",
+    [COMMIT] = "COMMIT",
+    [ROLLBACK] = "ROLLBACK",
 };
 
 struct ledger {
@@ -323,17 +334,14 @@ static enum cas_err reserve_take(struct ledger *ledger, struct cas_why *why)
     enum cas_err passed = CAS_FAILPOINT("ledger.reserve");
     if (passed != CAS_OK)
         return cas_fail(why, passed, "ledger: its reserve: %s", cas_err_words(passed));
-    char sql[64];
-    struct cas_text text = CAS_TEXT(sql);
-    cas_text_clear(&text);
-    cas_text_add(&text, "INSERT INTO reserve VALUES (randomblob(%d))", (int)PROBE_BYTES);
     enum cas_err err = journal_db_fold(ledger->db, why);
+    (void)sqlite3_bind_int(ledger->stmt[RESERVE_FILL], 1, PROBE_BYTES);
     if (err == CAS_OK)
-        err = journal_db_exec(ledger->db, sql, why);
+        err = journal_db_run(ledger->stmt[RESERVE_FILL], why);
     if (err != CAS_OK)
         return err;
     enum cas_err folded = journal_db_fold(ledger->db, why);
-    err = journal_db_exec(ledger->db, "DELETE FROM reserve", folded == CAS_OK ? why : NULL);
+    err = journal_db_run(ledger->stmt[RESERVE_EMPTY], folded == CAS_OK ? why : NULL);
     if (err == CAS_OK && folded == CAS_OK)
         err = journal_db_fold(ledger->db, why);
     return folded != CAS_OK ? folded : err;
@@ -356,9 +364,9 @@ static enum cas_err commit(struct ledger *ledger, enum cas_err err, struct cas_w
     if (err == CAS_OK && passed != CAS_OK)
         err = cas_fail(why, passed, "ledger: COMMIT: %s", cas_err_words(passed));
     if (err == CAS_OK)
-        err = journal_db_exec(ledger->db, "COMMIT", why);
+        err = journal_db_run(ledger->stmt[COMMIT], why);
     if (err != CAS_OK) {
-        journal_db_undo(ledger->db);
+        journal_db_undo(ledger->stmt[ROLLBACK]);
         return err;
     }
     /* Folded at once, the log begins anew and the reserve stays; what cannot be folded now is
@@ -446,7 +454,7 @@ enum cas_err ledger_write(struct ledger *ledger, struct ledger_row *row, struct 
         if (err != CAS_OK)
             return err;
     }
-    err = journal_db_exec(ledger->db, "BEGIN IMMEDIATE", why);
+    err = journal_db_run(ledger->stmt[BEGIN], why);
     if (err != CAS_OK)
         return err;
     int64_t dropped = 0;
@@ -483,7 +491,7 @@ enum cas_err ledger_acknowledge(struct ledger *ledger,
                                 uint64_t seq,
                                 struct cas_why *why)
 {
-    enum cas_err err = journal_db_exec(ledger->db, "BEGIN IMMEDIATE", why);
+    enum cas_err err = journal_db_run(ledger->stmt[BEGIN], why);
     if (err != CAS_OK)
         return err;
     (void)sqlite3_bind_blob(ledger->stmt[ACKNOWLEDGE], 1, cmd_id, CAS_ID_BYTES, SQLITE_STATIC);
@@ -540,7 +548,7 @@ enum cas_err ledger_raise_epoch(struct ledger *ledger, uint64_t epoch, struct ca
 {
     if (epoch <= ledger->epoch)
         return CAS_OK;
-    enum cas_err err = journal_db_exec(ledger->db, "BEGIN IMMEDIATE", why);
+    enum cas_err err = journal_db_run(ledger->stmt[BEGIN], why);
     if (err != CAS_OK)
         return err;
     (void)sqlite3_bind_text(ledger->stmt[NUMBER], 1, "epoch", -1, SQLITE_STATIC);
@@ -574,7 +582,7 @@ enum cas_err ledger_note_get(struct ledger *ledger, const char *name, char *ret_
 enum cas_err
 ledger_note_set(struct ledger *ledger, const char *name, const char *text, struct cas_why *why)
 {
-    enum cas_err err = journal_db_exec(ledger->db, "BEGIN IMMEDIATE", why);
+    enum cas_err err = journal_db_run(ledger->stmt[BEGIN], why);
     if (err != CAS_OK)
         return err;
     (void)sqlite3_bind_text(ledger->stmt[NOTE_SET], 1, name, -1, SQLITE_STATIC);

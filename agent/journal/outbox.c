@@ -54,6 +54,7 @@ enum statement {
     RENEW,
     BEGIN,
     COMMIT,
+    ROLLBACK,
     STATEMENT_N
 };
 #define ROW "seq, class, kind, at_ms, cost, body"
@@ -72,6 +73,7 @@ static const char *const sql_of[STATEMENT_N] = {
     [RENEW] = "UPDATE spool SET id = randomblob(16)",
     [BEGIN] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
+    [ROLLBACK] = "ROLLBACK",
 };
 
 /* What a roll-back must restore. */
@@ -295,7 +297,7 @@ static enum cas_err end(struct outbox *outbox, enum cas_err err, struct cas_why 
     if (err == CAS_OK)
         err = journal_db_run(outbox->stmt[COMMIT], why);
     if (err != CAS_OK) {
-        journal_db_undo(outbox->db);
+        journal_db_undo(outbox->stmt[ROLLBACK]);
         outbox->now = outbox->before;
         outbox->is_torn = outbox->is_torn || outbox->is_durable;
         outbox->is_behind = outbox->is_behind || outbox->is_torn;
