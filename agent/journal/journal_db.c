@@ -1,6 +1,7 @@
 #include "agent/journal/journal_db.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include <sqlite3.h>
 
@@ -112,8 +113,11 @@ enum cas_err journal_db_run(struct sqlite3_stmt *stmt, struct cas_why *why)
     return err;
 }
 
-enum cas_err
-journal_db_number(struct sqlite3 *db, const char *sql, int64_t *ret_value, struct cas_why *why)
+enum cas_err journal_db_numbers(struct sqlite3 *db,
+                                const char *sql,
+                                int64_t *ret_value,
+                                int n,
+                                struct cas_why *why)
 {
     struct sqlite3_stmt *stmt = NULL;
     enum cas_err err = journal_db_prepare(db, sql, &stmt, why);
@@ -123,21 +127,28 @@ journal_db_number(struct sqlite3 *db, const char *sql, int64_t *ret_value, struc
     err = journal_db_step(stmt, &is_row, why);
     if (err == CAS_OK && !is_row)
         err = CAS_ERR_NOT_FOUND;
-    if (err == CAS_OK)
-        *ret_value = sqlite3_column_int64(stmt, 0);
+    for (int i = 0; err == CAS_OK && i < n; i++) {
+        if (sqlite3_column_type(stmt, i) == SQLITE_NULL)
+            err = CAS_ERR_NOT_FOUND;
+        else
+            ret_value[i] = sqlite3_column_int64(stmt, i);
+    }
     journal_db_drop(stmt);
     return err;
 }
 
 enum cas_err journal_db_check(struct sqlite3 *db, struct cas_why *why)
 {
-    int64_t fault_n = 0;
-    enum cas_err err = journal_db_number(
-        db,
-        "SELECT count(*) FROM pragma_integrity_check(1) WHERE integrity_check <> 'ok'",
-        &fault_n,
-        why);
-    if (err != CAS_OK || fault_n == 0)
+    struct sqlite3_stmt *stmt = NULL;
+    enum cas_err err = journal_db_prepare(db, "PRAGMA integrity_check(1)", &stmt, why);
+    if (err != CAS_OK)
+        return err;
+    bool is_row = false;
+    err = journal_db_step(stmt, &is_row, why);
+    const unsigned char *found = err == CAS_OK && is_row ? sqlite3_column_text(stmt, 0) : NULL;
+    bool is_whole = found != NULL && strcmp((const char *)found, "ok") == 0;
+    journal_db_drop(stmt);
+    if (err != CAS_OK || is_whole)
         return err;
     return journal_db_damaged(sqlite3_db_filename(db, "main"),
                               "its parts do not fit each other",
@@ -219,11 +230,11 @@ static enum cas_err identify(struct sqlite3 *db,
     int64_t version = 0, application = 0, table_n = 0;
     enum cas_err err = journal_db_exec(db, "PRAGMA locking_mode=EXCLUSIVE", why);
     if (err == CAS_OK)
-        err = journal_db_number(db, "PRAGMA user_version", &version, why);
+        err = journal_db_numbers(db, "PRAGMA user_version", &version, 1, why);
     if (err == CAS_OK)
-        err = journal_db_number(db, "PRAGMA application_id", &application, why);
+        err = journal_db_numbers(db, "PRAGMA application_id", &application, 1, why);
     if (err == CAS_OK)
-        err = journal_db_number(db, "SELECT count(*) FROM sqlite_schema", &table_n, why);
+        err = journal_db_numbers(db, "SELECT count(*) FROM sqlite_schema", &table_n, 1, why);
     if (err != CAS_OK)
         return err;
     if (table_n > 0 && application != JOURNAL_APPLICATION)

@@ -39,9 +39,12 @@ CAS_CHECK enum cas_err journal_db_run(struct sqlite3_stmt *stmt, struct cas_why 
 CAS_CHECK enum cas_err
 journal_db_step(struct sqlite3_stmt *stmt, bool *ret_is_row, struct cas_why *why);
 void journal_db_reset(struct sqlite3_stmt *stmt);
-/* The first column of the first row; CAS_ERR_NOT_FOUND without a row. */
-CAS_CHECK enum cas_err
-journal_db_number(struct sqlite3 *db, const char *sql, int64_t *ret_value, struct cas_why *why);
+/* The first n columns of the first row; CAS_ERR_NOT_FOUND without a row or where one is NULL. */
+CAS_CHECK enum cas_err journal_db_numbers(struct sqlite3 *db,
+                                          const char *sql,
+                                          int64_t *ret_value,
+                                          int n,
+                                          struct cas_why *why);
 /* Whether the file's parts fit each other: a page of an older copy has a right sum, and does not
  * fit the index or the tree it stands in. Reads all of it. CAS_ERR_CORRUPT. */
 CAS_CHECK enum cas_err journal_db_check(struct sqlite3 *db, struct cas_why *why);

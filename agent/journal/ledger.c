@@ -217,63 +217,46 @@ rows_take(struct sqlite3_stmt *stmt, struct ledger_row *ret_row, size_t cap, siz
     return err;
 }
 
+enum number {
+    HEAD_VALUE,
+    EPOCH_VALUE,
+    FLOOR_VALUE,
+    NUMBER_N, /* these three, and how many there are */
+    NEWEST_SEQ,
+    ROW_N,
+    INTENT_N,
+    VALUE_N
+};
+static const char numbers_sql[] = "SELECT (SELECT value FROM number WHERE name = 'head'),"
+                                  " (SELECT value FROM number WHERE name = 'epoch'),"
+                                  " (SELECT value FROM number WHERE name = 'rollout_floor'),"
+                                  " (SELECT count(*) FROM number),"
+                                  " (SELECT ifnull(max(seq), 0) FROM command),"
+                                  " (SELECT count(*) FROM command),"
+                                  " (SELECT count(*) FROM command WHERE state = 2)";
+
+/* A damaged journal may hide that a command was done: it is not used at all. Each page has its sum;
+ * a page of an older copy of the file does not fit the indexes, or the newest position. */
 static enum cas_err numbers_read(struct ledger *ledger, const char *path, struct cas_why *why)
 {
-    int64_t head = 0;
-    int64_t epoch = 0;
-    int64_t rollout_floor = 0;
-    int64_t intent_n = 0;
-    enum cas_err err =
-        journal_db_number(ledger->db, "SELECT value FROM number WHERE name = 'head'", &head, why);
+    int64_t value[VALUE_N];
+    enum cas_err err = journal_db_check(ledger->db, why);
     if (err == CAS_OK)
-        err = journal_db_number(ledger->db,
-                                "SELECT value FROM number WHERE name = 'epoch'",
-                                &epoch,
-                                why);
-    if (err == CAS_OK)
-        err = journal_db_number(ledger->db,
-                                "SELECT value FROM number WHERE name = 'rollout_floor'",
-                                &rollout_floor,
-                                why);
-    if (err == CAS_OK)
-        err = journal_db_number(ledger->db,
-                                "SELECT count(*) FROM command WHERE state = 2",
-                                &intent_n,
-                                why);
-    if (err == CAS_OK)
-        err = journal_db_number(ledger->db, "SELECT count(*) FROM command", &ledger->row_n, why);
+        err = journal_db_numbers(ledger->db, numbers_sql, value, VALUE_N, why);
     if (err == CAS_ERR_NOT_FOUND)
         return journal_db_damaged(path, "one of its numbers is missing", why);
     if (err != CAS_OK)
         return err;
-    ledger->head = (uint64_t)head;
-    ledger->epoch = (uint64_t)epoch;
-    ledger->rollout_floor = (uint64_t)rollout_floor;
-    ledger->has_intent = intent_n > 0;
+    if (value[NUMBER_N] != NUMBER_N)
+        return journal_db_damaged(path, "its parts do not fit each other", why);
+    if (value[NEWEST_SEQ] > 0 && value[NEWEST_SEQ] != value[HEAD_VALUE])
+        return journal_db_damaged(path, "its newest row is not the last that was written", why);
+    ledger->head = (uint64_t)value[HEAD_VALUE];
+    ledger->epoch = (uint64_t)value[EPOCH_VALUE];
+    ledger->rollout_floor = (uint64_t)value[FLOOR_VALUE];
+    ledger->row_n = value[ROW_N];
+    ledger->has_intent = value[INTENT_N] > 0;
     return CAS_OK;
-}
-
-/* A damaged journal may hide that a command was done: it is not used at all. Each page has its sum;
- * a page of an older copy of the file does not fit the indexes, or the newest position. */
-static enum cas_err check_whole(struct ledger *ledger, const char *path, struct cas_why *why)
-{
-    int64_t newest = 0;
-    int64_t extra_n = 0;
-    enum cas_err err = journal_db_check(ledger->db, why);
-    if (err == CAS_OK)
-        err =
-            journal_db_number(ledger->db, "SELECT ifnull(max(seq), 0) FROM command", &newest, why);
-    if (err == CAS_OK)
-        err = journal_db_number(ledger->db, "SELECT count(*) - 3 FROM number", &extra_n, why);
-    if (err != CAS_OK)
-        return err;
-    bool is_behind = newest > 0 && (uint64_t)newest != ledger->head;
-    if (extra_n == 0 && !is_behind)
-        return CAS_OK;
-    return journal_db_damaged(path,
-                              is_behind ? "its newest row is not the last that was written"
-                                        : "its parts do not fit each other",
-                              why);
 }
 
 enum cas_err ledger_open(const char *path, struct ledger **ret_ledger, struct cas_why *why)
@@ -292,8 +275,6 @@ enum cas_err ledger_open(const char *path, struct ledger **ret_ledger, struct ca
         err = journal_db_prepare(ledger->db, sql_of[i], &ledger->stmt[i], why);
     if (err == CAS_OK)
         err = numbers_read(ledger, path, why);
-    if (err == CAS_OK)
-        err = check_whole(ledger, path, why);
     if (err != CAS_OK)
         return err;
     *ret_ledger = CAS_TAKE(ledger);

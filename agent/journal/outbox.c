@@ -184,15 +184,14 @@ static enum cas_err spool_read(struct outbox *outbox, struct cas_why *why)
 
 static enum cas_err state_read(struct outbox *outbox, struct cas_why *why)
 {
-    int64_t kept = 0;
-    int64_t newest = 0;
-    int64_t used = 0;
-    enum cas_err err =
-        journal_db_number(outbox->db, "SELECT value FROM number WHERE name = 'high'", &kept, why);
-    if (err == CAS_OK)
-        err = journal_db_number(outbox->db, "SELECT ifnull(max(seq), 0) FROM entry", &newest, why);
-    if (err == CAS_OK)
-        err = journal_db_number(outbox->db, "SELECT ifnull(sum(cost), 0) FROM entry", &used, why);
+    int64_t value[3] = {0};
+    enum cas_err err = journal_db_numbers(outbox->db,
+                                          "SELECT (SELECT value FROM number WHERE name = 'high'),"
+                                          " ifnull(max(seq), 0), ifnull(sum(cost), 0) FROM entry",
+                                          value,
+                                          CAS_COUNT(value),
+                                          why);
+    int64_t kept = value[0], newest = value[1], used = value[2];
     if (err == CAS_ERR_NOT_FOUND || (err == CAS_OK && (kept < 0 || newest < 0 || used < 0)))
         return journal_db_damaged(sqlite3_db_filename(outbox->db, "main"),
                                   "its numbers cannot be",
