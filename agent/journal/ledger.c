@@ -87,8 +87,7 @@ static const char *const sql_of[STATEMENT_N] = {
     [ACKNOWLEDGE] =
         "UPDATE command SET is_acknowledged = 1 WHERE cmd_id = ?1 AND seq = ?2 AND state <> 2"
         " AND is_acknowledged = 0",
-    [TAIL] =
-        "SELECT * FROM (SELECT " COLUMNS " FROM command ORDER BY seq DESC LIMIT ?1) ORDER BY seq",
+    [TAIL] = "SELECT " COLUMNS " FROM command ORDER BY seq DESC LIMIT ?1",
     [UNACKNOWLEDGED] = "SELECT " COLUMNS " FROM command WHERE is_acknowledged = 0 AND state <> 2"
                        " ORDER BY seq LIMIT ?1",
     [INTENT] = "SELECT " COLUMNS " FROM command WHERE state = 2 ORDER BY seq LIMIT 1",
@@ -489,7 +488,17 @@ enum cas_err
 ledger_tail(struct ledger *ledger, struct ledger_row *ret_row, size_t cap, size_t *ret_n)
 {
     (void)sqlite3_bind_int64(ledger->stmt[TAIL], 1, (int64_t)cap);
-    return rows_take(ledger->stmt[TAIL], ret_row, cap, ret_n);
+    size_t row_n = 0;
+    enum cas_err err = rows_take(ledger->stmt[TAIL], ret_row, cap, &row_n);
+    if (err != CAS_OK)
+        return err;
+    for (size_t i = 0; i < row_n / 2; i++) {
+        struct ledger_row newer = ret_row[i];
+        ret_row[i] = ret_row[row_n - 1 - i];
+        ret_row[row_n - 1 - i] = newer;
+    }
+    *ret_n = row_n;
+    return CAS_OK;
 }
 
 enum cas_err

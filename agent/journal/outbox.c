@@ -48,7 +48,6 @@ enum statement {
     SAMPLE,
     LOWEST,
     AT,
-    ABOVE,
     SUM_UPTO,
     HIGH,
     RENEW,
@@ -67,7 +66,6 @@ static const char *const sql_of[STATEMENT_N] = {
     [LOWEST] =
         "SELECT " ROW " FROM entry WHERE class > 1 AND class < 9 ORDER BY class, seq LIMIT 1",
     [AT] = "SELECT " ROW " FROM entry WHERE seq = ?1",
-    [ABOVE] = "SELECT " ROW " FROM entry WHERE seq > ?1 ORDER BY seq LIMIT 1",
     [SUM_UPTO] = "SELECT ifnull(sum(cost), 0) FROM entry WHERE seq <= ?1",
     [HIGH] = "UPDATE number SET value = ?1 WHERE name = 'high'",
     [RENEW] = "UPDATE spool SET id = randomblob(16)",
@@ -164,6 +162,14 @@ static enum cas_err row_first(struct outbox *outbox,
     return err;
 }
 
+static enum cas_err
+row_above(struct outbox *outbox, uint64_t seq, struct row *ret_row, struct record_gap *ret_gap)
+{
+    (void)sqlite3_bind_int64(outbox->stmt[READ], 1, (int64_t)seq);
+    (void)sqlite3_bind_int64(outbox->stmt[READ], 2, 1);
+    return row_first(outbox, outbox->stmt[READ], ret_row, ret_gap);
+}
+
 static enum cas_err spool_read(struct outbox *outbox, struct cas_why *why)
 {
     struct sqlite3_stmt *stmt = NULL;
@@ -256,8 +262,7 @@ uint64_t outbox_low(struct outbox *outbox)
 {
     struct row row;
     struct record_gap gap;
-    (void)sqlite3_bind_int64(outbox->stmt[ABOVE], 1, 0);
-    if (row_first(outbox, outbox->stmt[ABOVE], &row, &gap) != CAS_OK)
+    if (row_above(outbox, 0, &row, &gap) != CAS_OK)
         return 0;
     return row.kind == ENTRY_GAP ? gap.first_seq : row.seq;
 }
@@ -418,8 +423,7 @@ static enum cas_err gap_open(struct outbox *outbox, const struct row *dropped, s
     }
     if (err != CAS_OK && err != CAS_ERR_NOT_FOUND)
         return err;
-    (void)sqlite3_bind_int64(outbox->stmt[ABOVE], 1, (int64_t)dropped->seq);
-    err = row_first(outbox, outbox->stmt[ABOVE], &beside, &other);
+    err = row_above(outbox, dropped->seq, &beside, &other);
     if (err == CAS_OK && beside.kind == ENTRY_GAP && other.first_seq == dropped->seq + 1 &&
         dropped->seq != outbox->handed) {
         gap_join(&gap, &other);
@@ -636,8 +640,7 @@ static enum cas_err gap_trim(struct outbox *outbox, uint64_t seq, struct cas_why
 {
     struct row row;
     struct record_gap gap;
-    (void)sqlite3_bind_int64(outbox->stmt[ABOVE], 1, (int64_t)seq);
-    enum cas_err err = row_first(outbox, outbox->stmt[ABOVE], &row, &gap);
+    enum cas_err err = row_above(outbox, seq, &row, &gap);
     if (err == CAS_ERR_NOT_FOUND)
         return CAS_OK;
     if (err != CAS_OK || row.kind != ENTRY_GAP || gap.first_seq > seq)
