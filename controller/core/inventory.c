@@ -94,14 +94,76 @@ int inventory_compare(struct cas_slice a, struct cas_slice b)
     return 0;
 }
 
+static size_t buckets(const struct inventory *inventory)
+{
+    return INVENTORY_BUCKETS * inventory->cap;
+}
+
+static size_t bucket_of_id(const struct inventory *inventory, uint32_t id)
+{
+    return (size_t)((id * 2654435761U) >> 8) & (buckets(inventory) - 1);
+}
+
+/* A key is a curve point, so any of its bytes are as good as a hash; a peer that grinds keys for
+ * one bucket must be approved one by one first. */
+static size_t bucket_of_key(const struct inventory *inventory, const uint8_t key[CAS_KEY_BYTES])
+{
+    uint32_t hash = 0;
+    for (size_t i = 0; i < 8; i++)
+        hash = hash * 31 + key[i];
+    return (size_t)hash & (buckets(inventory) - 1);
+}
+
+static void enter_id(struct inventory *inventory, struct inventory_server *server)
+{
+    size_t bucket = bucket_of_id(inventory, server->id);
+    while (inventory->by_id[bucket] != NULL)
+        bucket = (bucket + 1) & (buckets(inventory) - 1);
+    inventory->by_id[bucket] = server;
+}
+
+static void enter_key(struct inventory *inventory, struct inventory_server *server)
+{
+    size_t bucket = bucket_of_key(inventory, server->key);
+    while (inventory->by_key[bucket] != NULL)
+        bucket = (bucket + 1) & (buckets(inventory) - 1);
+    inventory->by_key[bucket] = server;
+}
+
+/* All or nothing: the tables are filled anew. */
+static enum cas_err make_room(struct inventory *inventory, size_t cap)
+{
+    struct inventory grown = {.size = inventory->size,
+                              .cap = cap,
+                              .ordered = malloc(cap * sizeof *grown.ordered),
+                              .by_id = calloc(INVENTORY_BUCKETS * cap, sizeof *grown.by_id),
+                              .by_key = calloc(INVENTORY_BUCKETS * cap, sizeof *grown.by_key)};
+    if (grown.ordered == NULL || grown.by_id == NULL || grown.by_key == NULL) {
+        free(grown.ordered);
+        free(grown.by_id);
+        free(grown.by_key);
+        return CAS_ERR_NOMEM;
+    }
+    for (size_t i = 0; i < grown.size; i++) {
+        grown.ordered[i] = inventory->ordered[i];
+        enter_id(&grown, grown.ordered[i]);
+        enter_key(&grown, grown.ordered[i]);
+    }
+    free(inventory->ordered);
+    free(inventory->by_id);
+    free(inventory->by_key);
+    *inventory = grown;
+    return CAS_OK;
+}
+
 enum cas_err inventory_open(struct inventory **ret_inventory)
 {
     CAS_AUTO(inventory) inventory = calloc(1, sizeof *inventory);
     if (inventory == NULL)
         return CAS_ERR_NOMEM;
-    inventory->ordered = calloc(FLEET_SERVERS, sizeof(struct inventory_server *));
-    if (inventory->ordered == NULL)
-        return CAS_ERR_NOMEM;
+    enum cas_err err = make_room(inventory, INVENTORY_FIRST);
+    if (err != CAS_OK)
+        return err;
     *ret_inventory = CAS_TAKE(inventory);
     return CAS_OK;
 }
@@ -115,6 +177,8 @@ void inventory_free(struct inventory *inventory)
         free(inventory->ordered[i]);
     }
     free(inventory->ordered);
+    free(inventory->by_id);
+    free(inventory->by_key);
     free(inventory);
 }
 
@@ -140,28 +204,13 @@ struct inventory_server *inventory_at(const struct inventory *inventory, size_t 
     return position < inventory->size ? inventory->ordered[position] : NULL;
 }
 
-static size_t bucket_of_id(uint32_t id)
-{
-    return (size_t)((id * 2654435761U) >> 8) & (INVENTORY_BUCKETS - 1);
-}
-
-/* A key is a curve point, so any of its bytes are as good as a hash; a peer that grinds keys for
- * one bucket must be approved one by one first. */
-static size_t bucket_of_key(const uint8_t key[CAS_KEY_BYTES])
-{
-    uint32_t hash = 0;
-    for (size_t i = 0; i < 8; i++)
-        hash = hash * 31 + key[i];
-    return (size_t)hash & (INVENTORY_BUCKETS - 1);
-}
-
 struct inventory_server *inventory_by_id(const struct inventory *inventory, uint32_t id)
 {
-    size_t bucket = bucket_of_id(id);
+    size_t bucket = bucket_of_id(inventory, id);
     while (inventory->by_id[bucket] != NULL) {
         if (inventory->by_id[bucket]->id == id)
             return inventory->by_id[bucket];
-        bucket = (bucket + 1) & (INVENTORY_BUCKETS - 1);
+        bucket = (bucket + 1) & (buckets(inventory) - 1);
     }
     return NULL;
 }
@@ -169,11 +218,11 @@ struct inventory_server *inventory_by_id(const struct inventory *inventory, uint
 struct inventory_server *inventory_by_key(const struct inventory *inventory,
                                           const uint8_t key[CAS_KEY_BYTES])
 {
-    size_t bucket = bucket_of_key(key);
+    size_t bucket = bucket_of_key(inventory, key);
     while (inventory->by_key[bucket] != NULL) {
         if (memcmp(inventory->by_key[bucket]->key, key, CAS_KEY_BYTES) == 0)
             return inventory->by_key[bucket];
-        bucket = (bucket + 1) & (INVENTORY_BUCKETS - 1);
+        bucket = (bucket + 1) & (buckets(inventory) - 1);
     }
     return NULL;
 }
@@ -201,22 +250,6 @@ struct inventory_server *inventory_by_name(const struct inventory *inventory, st
     return is_there ? inventory->ordered[place] : NULL;
 }
 
-static void enter_id(struct inventory *inventory, struct inventory_server *server)
-{
-    size_t bucket = bucket_of_id(server->id);
-    while (inventory->by_id[bucket] != NULL)
-        bucket = (bucket + 1) & (INVENTORY_BUCKETS - 1);
-    inventory->by_id[bucket] = server;
-}
-
-static void enter_key(struct inventory *inventory, struct inventory_server *server)
-{
-    size_t bucket = bucket_of_key(server->key);
-    while (inventory->by_key[bucket] != NULL)
-        bucket = (bucket + 1) & (INVENTORY_BUCKETS - 1);
-    inventory->by_key[bucket] = server;
-}
-
 enum cas_err inventory_add(struct inventory *inventory, const struct inventory_server *server)
 {
     if (inventory->size >= FLEET_SERVERS)
@@ -227,6 +260,10 @@ enum cas_err inventory_add(struct inventory *inventory, const struct inventory_s
         inventory_by_key(inventory, server->key) != NULL)
         return CAS_ERR_EXISTS;
 
+    enum cas_err err =
+        inventory->size == inventory->cap ? make_room(inventory, 2 * inventory->cap) : CAS_OK;
+    if (err != CAS_OK)
+        return err;
     struct inventory_server *copy = malloc(sizeof *copy);
     if (copy == NULL)
         return CAS_ERR_NOMEM;
@@ -258,7 +295,7 @@ enum cas_err inventory_set_key(struct inventory *inventory,
     server->live = (struct inventory_live){0};
     /* Taking one out of open addressing leaves a hole; a key changes rarely, so all are entered
      * anew. */
-    memset(inventory->by_key, 0, sizeof inventory->by_key);
+    memset(inventory->by_key, 0, buckets(inventory) * sizeof *inventory->by_key);
     for (size_t i = 0; i < inventory->size; i++)
         enter_key(inventory, inventory->ordered[i]);
     return CAS_OK;

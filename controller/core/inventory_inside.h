@@ -1,22 +1,21 @@
 /* inventory_inside.h - how does the inventory find a server? For the room's own files only.
  *
  * Servers are allocated one by one, so that pointers stay; an array in order of name, and two hash
- * tables with open addressing by id and by key. */
+ * tables with open addressing by id and by key. All three grow with the farm. */
 #ifndef CONTROLLER_CORE_INVENTORY_INSIDE_H
 #define CONTROLLER_CORE_INVENTORY_INSIDE_H
 
 #include "controller/core/inventory.h"
 
 enum {
-    INVENTORY_BUCKETS = 32768, /* a power of two, over twice FLEET_SERVERS */
+    INVENTORY_FIRST = 64,  /* servers that there is room for at first: a power of two */
+    INVENTORY_BUCKETS = 2, /* in each table for one server there is room for: they never fill */
 };
-_Static_assert(INVENTORY_BUCKETS > 2 * FLEET_SERVERS, "the tables must never fill");
 
 struct inventory {
-    struct inventory_server **ordered; /* [size] by name */
-    size_t size;
-    struct inventory_server *by_id[INVENTORY_BUCKETS];
-    struct inventory_server *by_key[INVENTORY_BUCKETS];
+    struct inventory_server **ordered; /* [cap] by name */
+    size_t size, cap;
+    struct inventory_server **by_id, **by_key; /* [INVENTORY_BUCKETS * cap] */
 };
 
 /* Case-blind; numbers by value, so CAS2 before CAS10; 0 only for the same name. */
