@@ -65,8 +65,7 @@ void hold_read(const char *path, struct hold *ret_hold)
 {
     char *text = NULL;
     size_t size = 0;
-    struct cas_why why = {.text = ""};
-    enum cas_err err = file_read(path, HOLD_BYTES, FILE_PUBLIC, &text, &size, &why);
+    enum cas_err err = file_read(path, HOLD_BYTES, FILE_PUBLIC, &text, &size, NULL);
     if (err == CAS_ERR_NOT_FOUND)
         *ret_hold = (struct hold){.is_held = false};
     else if (err != CAS_OK)

@@ -14,7 +14,8 @@ static enum cas_err file_fail(struct cas_why *why, const char *what, const char 
 {
     int number = errno;
     char words[128] = "";
-    (void)strerror_r(number, words, sizeof words);
+    if (why != NULL)
+        (void)strerror_r(number, words, sizeof words);
     enum cas_err err = CAS_ERR_IO;
     if (number == ENOENT || number == ENOTDIR)
         err = CAS_ERR_NOT_FOUND;

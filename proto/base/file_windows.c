@@ -26,7 +26,8 @@ number_fail(struct cas_why *why, DWORD number, const char *what, const char *pat
     char words[320];
     struct cas_text text = CAS_TEXT(words);
     cas_text_clear(&text);
-    wide_err_words(number, &text);
+    if (why != NULL)
+        wide_err_words(number, &text);
     enum cas_err err = wide_err_of(number);
     return cas_fail(why,
                     err == CAS_ERR_LOCKED ? CAS_ERR_IO : err,
