@@ -105,7 +105,7 @@ static enum cas_err check_calendar(struct turn *turn)
                     freeze.by,
                     freeze.reason[0] != '\0' ? ", " : "",
                     freeze.reason);
-    struct store_blackout *blackout = calloc(SCHEDULE_BLACKOUTS, sizeof *blackout);
+    struct store_blackout *blackout = malloc(SCHEDULE_BLACKOUTS * sizeof *blackout);
     if (blackout == NULL)
         return CAS_ERR_NOMEM;
     err = check_blackouts(turn, blackout);

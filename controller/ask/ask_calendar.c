@@ -37,7 +37,7 @@ enum {
 static enum cas_err join_file(struct ask_call *call, char **ret_file, size_t *ret_size)
 {
     static const char *const keys[] = {"ics", "ics-2", "ics-3", "ics-4"};
-    char *file = calloc(CAS_COUNT(keys), WIRE_ARG_BYTES);
+    char *file = malloc(CAS_COUNT(keys) * WIRE_ARG_BYTES);
     size_t size = 0;
     if (file == NULL)
         return CAS_ERR_NOMEM;
@@ -153,7 +153,7 @@ static enum cas_err import_into(struct ask_call *call, struct window_blackout *b
 
 enum cas_err ask_schedule_import(struct ask_call *call)
 {
-    struct window_blackout *black = calloc(WINDOW_BLACKOUTS, sizeof *black);
+    struct window_blackout *black = malloc(WINDOW_BLACKOUTS * sizeof *black);
     if (black == NULL)
         return CAS_ERR_NOMEM;
     enum cas_err err = import_into(call, black);

@@ -108,7 +108,7 @@ static enum cas_err copy_targets(struct ask_call *call, struct store_schedule *s
 
 static enum cas_err check_new(struct ask_call *call, const char *name)
 {
-    struct store_schedule *all = calloc(SCHEDULE_MOST, sizeof *all);
+    struct store_schedule *all = malloc(SCHEDULE_MOST * sizeof *all);
     size_t n = 0;
     if (all == NULL)
         return CAS_ERR_NOMEM;

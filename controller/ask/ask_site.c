@@ -31,7 +31,7 @@ static enum cas_err arm_again(struct ask_call *call, struct store_schedule *sche
 /* Where a site's clocks are set anew, what opens next may be another window. */
 static enum cas_err arm_all(struct ask_call *call)
 {
-    struct store_schedule *all = calloc(SCHEDULE_MOST, sizeof *all);
+    struct store_schedule *all = malloc(SCHEDULE_MOST * sizeof *all);
     size_t n = 0;
     if (all == NULL)
         return CAS_ERR_NOMEM;

@@ -359,7 +359,7 @@ enum cas_err
 hub_operators_take(struct hub *hub, const char *path, struct cas_slice text, struct cas_why *why)
 {
     size_t n = 0;
-    struct operator_line *line = calloc(HUB_OPERATORS, sizeof *line);
+    struct operator_line *line = malloc(HUB_OPERATORS * sizeof *line);
     if (line == NULL)
         return CAS_ERR_NOMEM;
     enum cas_err err = lines_read(hub, path, text, line, &n, why);

@@ -85,7 +85,7 @@ static enum cas_err done_events(const struct view_scene *scene,
                                 struct cas_why *why)
 {
     size_t n = 0;
-    struct store_schedule_run *run = calloc(VIEW_CALENDAR / 2, sizeof *run);
+    struct store_schedule_run *run = malloc(VIEW_CALENDAR / 2 * sizeof *run);
     if (run == NULL)
         return CAS_ERR_NOMEM;
     enum cas_err err = store_schedule_runs_read(scene->store,
@@ -176,7 +176,7 @@ static enum cas_err fill_events(const struct view_scene *scene,
                                 struct events *events,
                                 struct cas_why *why)
 {
-    struct store_schedule *schedule = calloc(SCHEDULE_MOST, sizeof *schedule);
+    struct store_schedule *schedule = malloc(SCHEDULE_MOST * sizeof *schedule);
     size_t n = 0;
     struct view_against against = {.blackout = NULL};
     if (schedule == NULL)

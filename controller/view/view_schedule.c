@@ -16,7 +16,8 @@ enum cas_err view_against_read(const struct view_scene *scene,
                                struct view_against *ret,
                                struct cas_why *why)
 {
-    struct view_against against = {.blackout = calloc(SCHEDULE_BLACKOUTS, sizeof *against.blackout),
+    struct view_against against = {.blackout =
+                                       malloc(SCHEDULE_BLACKOUTS * sizeof *against.blackout),
                                    .store = scene->store};
     if (against.blackout == NULL)
         return CAS_ERR_NOMEM;
@@ -381,7 +382,7 @@ static enum cas_err set_schedule(const struct view_scene *scene,
 enum cas_err
 view_schedule_list(const struct view_scene *scene, char **ret_document, struct cas_why *why)
 {
-    struct store_schedule *schedule = calloc(SCHEDULE_MOST, sizeof *schedule);
+    struct store_schedule *schedule = malloc(SCHEDULE_MOST * sizeof *schedule);
     struct view_known *known = calloc(1, sizeof *known);
     size_t n = 0;
     struct store_freeze freeze;
@@ -571,7 +572,7 @@ static enum cas_err first_of(const struct view_scene *scene,
 
 static enum cas_err coming_json(const struct view_scene *scene, json_t **ret, struct cas_why *why)
 {
-    struct store_schedule *schedule = calloc(SCHEDULE_MOST, sizeof *schedule);
+    struct store_schedule *schedule = malloc(SCHEDULE_MOST * sizeof *schedule);
     struct view_known *known = calloc(1, sizeof *known);
     size_t n = 0, first = 0;
     json_t *coming = NULL;
