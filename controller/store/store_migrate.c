@@ -179,14 +179,11 @@ enum cas_err store_identify(struct store *store, int64_t *ret_version, struct ca
     return CAS_OK;
 }
 
-enum cas_err store_migrate(struct store *store, struct cas_why *why)
+enum cas_err store_migrate(struct store *store, int64_t version, struct cas_why *why)
 {
-    int64_t version = 0;
-    enum cas_err err = store_identify(store, &version, why);
-    if (err != CAS_OK || version == STORE_SCHEMA)
-        return err;
-
-    err = store_exec(store, "BEGIN IMMEDIATE", why);
+    if (version == STORE_SCHEMA)
+        return CAS_OK;
+    enum cas_err err = store_exec(store, "BEGIN IMMEDIATE", why);
     if (err == CAS_OK)
         err = migrate_steps(store, version, why);
     if (err == CAS_OK)

@@ -59,7 +59,7 @@ static enum cas_err pragmas_set(struct store *store, struct cas_why *why)
     return err;
 }
 
-static enum cas_err database_open(struct store *store, struct cas_why *why)
+static enum cas_err database_open(struct store *store, int64_t *ret_version, struct cas_why *why)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |
                 SQLITE_OPEN_EXRESCODE;
@@ -67,8 +67,7 @@ static enum cas_err database_open(struct store *store, struct cas_why *why)
     if (code != SQLITE_OK)
         return store_fail(store, code, "open", why);
     /* Before anything is set that would change a file that is not ours. */
-    int64_t version = 0;
-    enum cas_err err = store_identify(store, &version, why);
+    enum cas_err err = store_identify(store, ret_version, why);
     return err == CAS_OK ? pragmas_set(store, why) : err;
 }
 
@@ -162,10 +161,11 @@ enum cas_err store_open(const char *path,
 
     if (!is_uri(path))
         err = lock_take(store, why);
+    int64_t version = 0;
     if (err == CAS_OK)
-        err = database_open(store, why);
+        err = database_open(store, &version, why);
     if (err == CAS_OK)
-        err = store_migrate(store, why);
+        err = store_migrate(store, version, why);
     if (err == CAS_OK)
         err = lead(store, now, why);
     if (err == CAS_OK)

@@ -105,8 +105,8 @@ struct cas_slice sql_get_slice(struct sql *sql,
 /* Reads only: is it ours, and of which schema? CAS_ERR_VERSION, CAS_ERR_CORRUPT. */
 CAS_CHECK enum cas_err
 store_identify(struct store *store, int64_t *ret_version, struct cas_why *why);
-/* Brings the schema to STORE_SCHEMA. CAS_ERR_VERSION, CAS_ERR_CORRUPT (not ours, damaged). */
-CAS_CHECK enum cas_err store_migrate(struct store *store, struct cas_why *why);
+/* Brings the schema from version, as identified, to STORE_SCHEMA. */
+CAS_CHECK enum cas_err store_migrate(struct store *store, int64_t version, struct cas_why *why);
 CAS_CHECK enum cas_err store_check(struct store *store, bool is_clean, struct cas_why *why);
 
 /* store_report.c: what the others tell it. */
