@@ -6,6 +6,15 @@
 
 static const int64_t warm_ms = INT64_C(1795478400000);
 
+/* In November, all without summer time. */
+static const struct {
+    const char *argument;
+    int64_t off_min;
+} zones[] = {{"zone=Europe/London", 0},
+             {"zone=UTC", 0},
+             {"zone=Africa/Abidjan", 0},
+             {"zone=Atlantic/Azores", -60}};
+
 /* Operators' words on schedules, and the stage told of them: what a schedule may do is asked by
  * stage_calendar.c. */
 
@@ -14,35 +23,33 @@ enum cas_err sweep_calendar_warm(void)
     static const char file[] =
         "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART:20261124T010000Z\r\n"
         "RRULE:FREQ=DAILY;COUNT=2\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
-    struct window_rule rule;
-    struct window_time time;
     struct window_blackout blackout;
     size_t n = 0;
-    enum cas_err err = window_parse(cas_slice_of("daily 01:00-02:00 Europe/London"), &rule, NULL);
-    if (err == CAS_OK)
-        err = window_next(&rule, warm_ms, 1, &time, &n, NULL);
-    if (err == CAS_OK)
-        err = window_blackouts_read(cas_slice_of(file),
-                                    warm_ms,
-                                    warm_ms + INT64_C(86400000),
-                                    1,
-                                    &blackout,
-                                    &n,
-                                    NULL);
+    enum cas_err err = window_blackouts_read(cas_slice_of(file),
+                                             warm_ms,
+                                             warm_ms + INT64_C(86400000),
+                                             1,
+                                             &blackout,
+                                             &n,
+                                             NULL);
+    for (size_t i = 0; i < CAS_COUNT(zones) && err == CAS_OK; i++) {
+        char window[64];
+        struct window_rule rule;
+        struct window_time time;
+        (void)snprintf(window,
+                       sizeof window,
+                       "daily 01:00-02:00 %s",
+                       strchr(zones[i].argument, '=') + 1);
+        err = window_parse(cas_slice_of(window), &rule, NULL);
+        if (err == CAS_OK)
+            err = window_next(&rule, warm_ms, 1, &time, &n, NULL);
+    }
     return err;
 }
 
-/* Once: a zone set anew would move the windows that were told. In November, all without summer
- * time. */
+/* Once: a zone set anew would move the windows that were told. */
 static bool set_zones(struct play *p)
 {
-    static const struct {
-        const char *argument;
-        int64_t off_min;
-    } zones[] = {{"zone=Europe/London", 0},
-                 {"zone=UTC", 0},
-                 {"zone=Africa/Abidjan", 0},
-                 {"zone=Atlantic/Azores", -60}};
     static const char *const sites[] = {"id=LON", "id=NYC"};
     for (size_t i = 0; i < CAS_COUNT(sites) && !p->has_zones; i++) {
         size_t zone = (size_t)sweep_below(p, CAS_COUNT(zones));
