@@ -6,6 +6,8 @@
 
 #include <sqlite3.h>
 
+#include "tests/story/stage_sql.h"
+
 enum {
     FILES = 1024,
     PATH_BYTES = 640,
@@ -44,8 +46,11 @@ static struct {
     bool is_on;
     uint64_t story;
     uint64_t dice;
+    struct page *room;     /* where pages are taken from while it lasts; NULL the heap */
+    size_t room_n, page_n; /* pages, and taken so far */
+    size_t kept_n;         /* of these, the first so many stay as they are */
     struct page *spare;
-    uint8_t blob[BLOB_BYTES];
+    uint8_t *blob; /* BLOB_BYTES: on the heap, of which only what was written is put back */
 } disk;
 
 static uint64_t chance(void)
@@ -204,17 +209,23 @@ static struct content *content_make(const char *path)
 static struct page *page_take(void)
 {
     struct page *page = disk.spare;
-    if (page == NULL)
-        page = malloc(sizeof *page);
-    else
+    if (page != NULL) {
         disk.spare = page->as.next;
+        return page;
+    }
+    page = disk.page_n < disk.room_n ? &disk.room[disk.page_n++] : malloc(sizeof *page);
     CAS_ASSERT(page != NULL);
     return page;
 }
 
+static bool is_kept(const struct page *page)
+{
+    return page >= disk.room && page < disk.room + disk.kept_n;
+}
+
 static void page_drop(struct page *page)
 {
-    if (page == NULL)
+    if (page == NULL || is_kept(page))
         return;
     page->as.next = disk.spare;
     disk.spare = page;
@@ -224,7 +235,7 @@ static void page_drop(struct page *page)
 static uint8_t *page_open(struct content *content, size_t at, bool is_whole)
 {
     struct page *old = content->now[at];
-    if (old != NULL && old != content->safe[at])
+    if (old != NULL && old != content->safe[at] && !is_kept(old))
         return old->as.byte;
     struct page *page = page_take();
     content->now[at] = page;
@@ -533,7 +544,9 @@ void stage_disk_on(void)
     if (disk.is_on)
         return;
     disk.is_on = true;
-    memset(disk.blob, 0xa5, sizeof disk.blob);
+    disk.blob = malloc(BLOB_BYTES);
+    CAS_ASSERT(disk.blob != NULL);
+    memset(disk.blob, 0xa5, BLOB_BYTES);
     disk.vfs = (struct sqlite3_vfs){.iVersion = 1,
                                     .szOsFile = (int)sizeof(struct disk_file),
                                     .mxPathname = PATH_BYTES,
@@ -560,12 +573,26 @@ void stage_disk_on(void)
 void stage_disk_story(uint64_t number)
 {
     disk.story = number;
+    stage_sql_story(number);
 }
 
 void stage_disk_seed(uint64_t seed)
 {
     disk.dice = seed;
     sqlite3_randomness(0, NULL);
+}
+
+void stage_disk_room(void *bytes, size_t size)
+{
+    disk.room = bytes;
+    disk.room_n = size / sizeof(*disk.room);
+    disk.page_n = 0;
+}
+
+void stage_disk_keep(void)
+{
+    disk.kept_n = disk.page_n;
+    disk.spare = NULL;
 }
 
 void stage_disk_fill(const char *name, bool is_full)
@@ -604,12 +631,26 @@ static size_t content_cut(struct content *content)
     return lost;
 }
 
+/* The database whose file or log it is. */
+static void database_drop(const struct content *content)
+{
+    static const char log[] = "-wal";
+    char name[PATH_BYTES];
+    size_t size = strlen(content->path), end = sizeof log - 1;
+    memcpy(name, content->path, size + 1);
+    if (size > end && strcmp(name + size - end, log) == 0)
+        name[size - end] = '\0';
+    stage_sql_drop(name);
+}
+
 size_t stage_disk_cut(const char *name)
 {
     size_t lost = 0;
     for (size_t i = 0; i < disk.file_n; i++) {
-        if (is_on_disk(disk.file[i], name) && disk.file[i]->to > disk.file[i]->from)
-            lost += content_cut(disk.file[i]);
+        if (!is_on_disk(disk.file[i], name) || disk.file[i]->to <= disk.file[i]->from)
+            continue;
+        database_drop(disk.file[i]);
+        lost += content_cut(disk.file[i]);
     }
     return lost;
 }
@@ -618,10 +659,12 @@ void stage_disk_wipe(const char *name)
 {
     size_t i = 0;
     while (i < disk.file_n) {
-        if (is_on_disk(disk.file[i], name))
-            content_free(i);
-        else
+        if (!is_on_disk(disk.file[i], name)) {
             i++;
+            continue;
+        }
+        database_drop(disk.file[i]);
+        content_free(i);
     }
 }
 

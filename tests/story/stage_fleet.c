@@ -7,6 +7,7 @@
 #include "proto/base/log.h"
 #include "tests/story/stage.h"
 #include "tests/story/stage_disk.h"
+#include "tests/story/stage_sql.h"
 
 enum {
     BOOT_MS = 3 * 3600 * 1000, /* how long machines have been up when a story begins */
@@ -554,6 +555,7 @@ struct story *story_begin(const struct story_settings *settings)
     struct cas_text uri = CAS_TEXT(s->uri);
     cas_text_clear(&uri);
     cas_text_add(&uri, "file:/story-%llu?vfs=memdb", (unsigned long long)s->number);
+    stage_disk_story(s->number);
     stage_need(store_memory_open(s->uri, &s->memory, &why), &why, s->uri);
     controller_begin(s);
     return s;
@@ -576,6 +578,7 @@ void story_free(struct story *s)
     }
     controller_free(s->controller);
     store_memory_free(s->memory);
+    stage_sql_drop(NULL);
     keys_free(s->command_keys);
     stage_net_free(s);
     check_free(s->check);
@@ -757,6 +760,13 @@ void story_restore(struct story *s)
     }
     check_restored(s->check);
     stage_need(store_memory_back(s->memory, &why), &why, "restore");
+}
+
+void story_keep(struct story *s)
+{
+    stage_disk_story(s->number);
+    stage_sql_keep(s->uri);
+    stage_disk_keep();
 }
 
 void story_reseed(struct story *s, uint64_t seed)

@@ -178,6 +178,8 @@ void story_say(struct story *s, const char *fmt, ...) CAS_PRINTF(2, 3);
 bool story_check(struct story *s);
 const char *story_broken(const struct story *s); /* "" */
 uint64_t story_seed(const struct story *s);
+/* The program will go back to here, many times: what can be made now is, see stage_disk.h. */
+void story_keep(struct story *s);
 /* All chance from here on comes from this seed: a farm that stands may be used for many. */
 void story_reseed(struct story *s, uint64_t seed);
 /* Of all that has happened: lines, effects, frames. The same for one seed, wherever built. */

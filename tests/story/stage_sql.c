@@ -1,0 +1,328 @@
+#include "tests/story/stage_sql.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <sqlite3.h>
+
+enum {
+    CONNECTIONS = 128,
+    KEPT = 192, /* statements of one connection; more are not kept */
+    TOLD = 16,  /* settings of one connection */
+    TOLD_BYTES = 64,
+    NAME_BYTES = 640
+};
+
+struct kept {
+    struct sqlite3_stmt *stmt;
+    size_t size; /* of its text */
+    bool is_used;
+};
+struct connection {
+    struct sqlite3 *db; /* NULL: free */
+    uint64_t story;
+    bool is_laid_by;
+    bool is_new; /* was not laid by yet: its tables may still be made */
+    size_t kept_n;
+    struct kept kept[KEPT];
+    size_t told_n;
+    char told[TOLD][TOLD_BYTES]; /* "PRAGMA x = 1": no two of one name */
+    char name[NAME_BYTES];
+};
+
+static struct {
+    struct connection *connection[CONNECTIONS];
+    size_t connection_n;
+    uint64_t story;
+} sql;
+
+/* Given by the linker (--wrap): what SQLite has under these names. */
+int __real_sqlite3_open_v2(const char *name, struct sqlite3 **ret_db, int flags, const char *vfs);
+int __real_sqlite3_close(struct sqlite3 *db);
+int __real_sqlite3_prepare_v2(struct sqlite3 *db,
+                              const char *text,
+                              int size,
+                              struct sqlite3_stmt **ret_stmt,
+                              const char **ret_rest);
+int __real_sqlite3_prepare_v3(struct sqlite3 *db,
+                              const char *text,
+                              int size,
+                              unsigned flags,
+                              struct sqlite3_stmt **ret_stmt,
+                              const char **ret_rest);
+int __real_sqlite3_finalize(struct sqlite3_stmt *stmt);
+int __real_sqlite3_exec(struct sqlite3 *db,
+                        const char *text,
+                        int (*row)(void *, int, char **, char **),
+                        void *context,
+                        char **ret_error);
+int __wrap_sqlite3_open_v2(const char *name, struct sqlite3 **ret_db, int flags, const char *vfs);
+int __wrap_sqlite3_close(struct sqlite3 *db);
+int __wrap_sqlite3_prepare_v2(struct sqlite3 *db,
+                              const char *text,
+                              int size,
+                              struct sqlite3_stmt **ret_stmt,
+                              const char **ret_rest);
+int __wrap_sqlite3_prepare_v3(struct sqlite3 *db,
+                              const char *text,
+                              int size,
+                              unsigned flags,
+                              struct sqlite3_stmt **ret_stmt,
+                              const char **ret_rest);
+int __wrap_sqlite3_finalize(struct sqlite3_stmt *stmt);
+int __wrap_sqlite3_exec(struct sqlite3 *db,
+                        const char *text,
+                        int (*row)(void *, int, char **, char **),
+                        void *context,
+                        char **ret_error);
+
+/* ---- connections ---- */
+
+static struct connection *connection_of(const struct sqlite3 *db)
+{
+    for (size_t i = 0; i < sql.connection_n; i++) {
+        if (sql.connection[i]->db == db)
+            return sql.connection[i];
+    }
+    return NULL;
+}
+
+static struct connection *laid_by(const char *name)
+{
+    for (size_t i = 0; i < sql.connection_n; i++) {
+        struct connection *connection = sql.connection[i];
+        if (connection->is_laid_by && connection->story == sql.story &&
+            strcmp(connection->name, name) == 0)
+            return connection;
+    }
+    return NULL;
+}
+
+int __wrap_sqlite3_open_v2(const char *name, struct sqlite3 **ret_db, int flags, const char *vfs)
+{
+    struct connection *connection = laid_by(name);
+    if (connection != NULL) {
+        connection->is_laid_by = connection->is_new = false;
+        *ret_db = connection->db;
+        return SQLITE_OK;
+    }
+    int code = __real_sqlite3_open_v2(name, ret_db, flags, vfs);
+    if (code != SQLITE_OK)
+        return code;
+    CAS_ASSERT(sql.connection_n < CONNECTIONS && strlen(name) < NAME_BYTES);
+    connection = calloc(1, sizeof *connection);
+    CAS_ASSERT(connection != NULL);
+    connection->db = *ret_db;
+    connection->story = sql.story;
+    connection->is_new = true;
+    memcpy(connection->name, name, strlen(name) + 1);
+    sql.connection[sql.connection_n++] = connection;
+    return SQLITE_OK;
+}
+
+/* Some settings make SQLite read every statement anew, even those that change nothing. Returns
+ * whether the connection has been told so already, and nothing else of that name since. */
+static bool is_told(struct connection *connection, const char *text)
+{
+    size_t size = strcspn(text, "=");
+    if (strchr(text, ';') != NULL) {
+        connection->told_n = 0; /* several in one */
+        return false;
+    }
+    size_t i = 0;
+    while (i < connection->told_n && strncmp(connection->told[i], text, size) != 0)
+        i++;
+    if (i < connection->told_n && strcmp(connection->told[i], text) == 0)
+        return true;
+    if (i < TOLD && strlen(text) < TOLD_BYTES) {
+        memcpy(connection->told[i], text, strlen(text) + 1);
+        connection->told_n = i < connection->told_n ? connection->told_n : i + 1;
+    } else {
+        connection->told_n = 0;
+    }
+    return false;
+}
+
+/* As a new connection has it: the bound a full disk was played with. */
+static void forget_bounds(struct sqlite3 *db)
+{
+    (void)__wrap_sqlite3_exec(db, "PRAGMA max_page_count = 4294967294", NULL, NULL, NULL);
+}
+
+int __wrap_sqlite3_close(struct sqlite3 *db)
+{
+    struct connection *connection = connection_of(db);
+    if (connection == NULL)
+        return __real_sqlite3_close(db);
+    for (size_t i = 0; i < connection->kept_n; i++) {
+        if (connection->kept[i].is_used)
+            return SQLITE_BUSY; /* as SQLite says it */
+    }
+    if (sqlite3_get_autocommit(db) == 0)
+        (void)__real_sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    forget_bounds(db);
+    connection->is_laid_by = true;
+    return SQLITE_OK;
+}
+
+static void give_up(size_t at)
+{
+    struct connection *connection = sql.connection[at];
+    for (size_t i = 0; i < connection->kept_n; i++)
+        (void)__real_sqlite3_finalize(connection->kept[i].stmt);
+    (void)sqlite3_db_config(connection->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    CAS_ASSERT(__real_sqlite3_close(connection->db) == SQLITE_OK);
+    free(connection);
+    sql.connection[at] = sql.connection[--sql.connection_n];
+}
+
+/* ---- statements ---- */
+
+static struct kept *kept_find(struct connection *connection, const char *text, size_t size)
+{
+    for (size_t i = 0; i < connection->kept_n; i++) {
+        struct kept *kept = &connection->kept[i];
+        if (!kept->is_used && kept->size == size &&
+            memcmp(sqlite3_sql(kept->stmt), text, size) == 0)
+            return kept;
+    }
+    return NULL;
+}
+
+/* What a PRAGMA sets is partly set when it is read. */
+static bool is_setting(const char *text)
+{
+    return strncmp(text, "PRAGMA", 6) == 0 && strchr(text, '=') != NULL;
+}
+
+int __wrap_sqlite3_prepare_v3(struct sqlite3 *db,
+                              const char *text,
+                              int size,
+                              unsigned flags,
+                              struct sqlite3_stmt **ret_stmt,
+                              const char **ret_rest)
+{
+    struct connection *connection = connection_of(db);
+    bool is_whole = connection != NULL && size < 0 && ret_rest == NULL && !is_setting(text);
+    size_t text_size = strlen(text);
+    struct kept *kept = is_whole ? kept_find(connection, text, text_size) : NULL;
+    if (kept != NULL) {
+        kept->is_used = true;
+        *ret_stmt = kept->stmt;
+        return SQLITE_OK;
+    }
+    int code = __real_sqlite3_prepare_v3(db, text, size, flags, ret_stmt, ret_rest);
+    if (code == SQLITE_OK && *ret_stmt != NULL && is_whole && connection->kept_n < KEPT)
+        connection->kept[connection->kept_n++] =
+            (struct kept){.stmt = *ret_stmt, .size = text_size, .is_used = true};
+    return code;
+}
+
+int __wrap_sqlite3_prepare_v2(struct sqlite3 *db,
+                              const char *text,
+                              int size,
+                              struct sqlite3_stmt **ret_stmt,
+                              const char **ret_rest)
+{
+    return __wrap_sqlite3_prepare_v3(db, text, size, 0, ret_stmt, ret_rest);
+}
+
+int __wrap_sqlite3_finalize(struct sqlite3_stmt *stmt)
+{
+    struct connection *connection = stmt == NULL ? NULL : connection_of(sqlite3_db_handle(stmt));
+    for (size_t i = 0; connection != NULL && i < connection->kept_n; i++) {
+        if (connection->kept[i].stmt != stmt)
+            continue;
+        int code = sqlite3_reset(stmt);
+        (void)sqlite3_clear_bindings(stmt);
+        connection->kept[i].is_used = false;
+        return code;
+    }
+    return __real_sqlite3_finalize(stmt);
+}
+
+/* A change of tables or of the log's kind: SQLite would read each again at its next use, and again
+ * for each seed that goes on from here. */
+static void forget_unused(struct connection *connection)
+{
+    size_t i = 0;
+    while (i < connection->kept_n) {
+        if (connection->kept[i].is_used) {
+            i++;
+            continue;
+        }
+        (void)__real_sqlite3_finalize(connection->kept[i].stmt);
+        connection->kept[i] = connection->kept[--connection->kept_n];
+    }
+}
+
+int __wrap_sqlite3_exec(struct sqlite3 *db,
+                        const char *text,
+                        int (*row)(void *, int, char **, char **),
+                        void *context,
+                        char **ret_error)
+{
+    struct connection *connection = connection_of(db);
+    if (connection != NULL && is_setting(text) && is_told(connection, text))
+        return SQLITE_OK;
+    int code = SQLITE_OK;
+    if (row != NULL || is_setting(text) || strchr(text, ';') != NULL || connection == NULL) {
+        code = __real_sqlite3_exec(db, text, row, context, ret_error);
+        if (connection != NULL && code != SQLITE_OK)
+            connection->told_n = 0;
+        if (connection != NULL && connection->is_new)
+            forget_unused(connection);
+        return code;
+    }
+    struct sqlite3_stmt *stmt = NULL;
+    code = __wrap_sqlite3_prepare_v3(db, text, -1, 0, &stmt, NULL);
+    if (code != SQLITE_OK)
+        return code;
+    while ((code = sqlite3_step(stmt)) == SQLITE_ROW)
+        continue;
+    return __wrap_sqlite3_finalize(stmt);
+}
+
+/* ---- the door ---- */
+
+static const char *const controller_texts[] = {
+#define SQL(name, text) (text),
+#include "controller/store/store_sql.def"
+#undef SQL
+};
+
+void stage_sql_keep(const char *name)
+{
+    for (size_t i = 0; i < sql.connection_n; i++) {
+        const struct connection *connection = sql.connection[i];
+        if (connection->story != sql.story || strcmp(connection->name, name) != 0)
+            continue;
+        for (size_t k = 0; k < CAS_COUNT(controller_texts); k++) {
+            struct sqlite3_stmt *stmt = NULL;
+            CAS_ASSERT(
+                __wrap_sqlite3_prepare_v2(connection->db, controller_texts[k], -1, &stmt, NULL) ==
+                SQLITE_OK);
+            (void)__wrap_sqlite3_finalize(stmt);
+        }
+    }
+}
+
+void stage_sql_story(uint64_t number)
+{
+    sql.story = number;
+}
+
+void stage_sql_drop(const char *name)
+{
+    size_t i = 0;
+    while (i < sql.connection_n) {
+        const struct connection *connection = sql.connection[i];
+        if (connection->story != sql.story ||
+            (name != NULL && strcmp(connection->name, name) != 0)) {
+            i++;
+            continue;
+        }
+        CAS_ASSERT(connection->is_laid_by);
+        give_up(i);
+    }
+}
