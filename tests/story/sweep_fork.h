@@ -6,23 +6,15 @@
 
 #include "proto/base/cas.h"
 
-struct fork_home { /* the parent, to the child */
-    int pipe;
-};
-struct fork_child {
-    long pid;
-    int pipe;
-};
-typedef void fork_body(void *context, const struct fork_home *home);
-/* Runs body in a child, which then ends. */
-struct fork_child fork_begin(fork_body *body, void *context);
-/* In the child: so many bytes for one fork_take. Waits while the parent has some 64 KiB to take. */
-void fork_send(const struct fork_home *home, const void *bytes, size_t size);
+/* Memory that children and their parent see alike, zeroed. Never given back. */
+void *fork_shared(size_t size);
+typedef void fork_body(void *context);
+/* Runs body in a child, which then ends. Returns the child. */
+long fork_begin(fork_body *body, void *context);
 /* In the child: one that turns in circles ends as one that crashed, minutes from now. */
 void fork_alarm(void);
-/* Waits for it. False: the child has ended before it sent them all. */
-bool fork_take(const struct fork_child *child, void *ret_bytes, size_t size);
-void fork_end(struct fork_child *child);
+/* Waits until it has ended. False: not by itself, but of a signal. */
+bool fork_end(long child);
 /* Seconds of a clock that only goes on. */
 double fork_seconds(void);
 

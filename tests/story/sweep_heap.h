@@ -24,5 +24,8 @@ struct heap_mark *heap_mark(void);
 /* All pointers into what was made since are void, and the caller's own variables on the stack are
  * as he left them. */
 void heap_back(const struct heap_mark *mark);
+/* In a child process that will go back to one mark many times: the kernel (6.7 and later) notes
+ * which pages are written, and only these are put back from then on. Where it cannot, all are. */
+void heap_watch(void);
 
 #endif

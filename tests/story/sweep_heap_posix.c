@@ -1,13 +1,18 @@
 #include "tests/story/sweep_heap.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <link.h>
+#include <linux/userfaultfd.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     STEP = 16,
@@ -19,7 +24,11 @@ enum {
     OUTSIDE_BYTES = 512 * 1024 * 1024,
     RANGES = 256,
     HOLE_BYTES = 512,
-    PAGE = 4096
+    PAGE = 4096,
+    REGIONS = 4096,
+    LEARN = 8,       /* goings back from which is learned what is written nearly always */
+    WATCHED = 16384, /* pages that it is learned of */
+    RUN_LEAST = 6    /* pages */
 };
 
 /* Before each piece; what is free keeps the next one in its place. */
@@ -40,16 +49,41 @@ struct heap { /* at the arena's begin, so that it goes back with it */
 struct range {
     uint8_t *from;
     size_t size;
-};
-struct outside { /* what stays */
-    size_t used;
-    struct range range[RANGES];
-    size_t range_n;
+    const uint8_t *kept; /* in a mark: its bytes then */
 };
 struct heap_mark { /* what is put back, and where */
     struct range *range;
     size_t range_n, range_cap;
-    uint8_t *bytes; /* of all, one after another */
+    size_t heap_n; /* the first of them, in order of address, are of the heap */
+};
+
+/* What <linux/fs.h> of kernels since 6.7 has. */
+struct region {
+    uint64_t from, to, kinds;
+};
+struct scan {
+    uint64_t size, flags, from, to, walked_to, region, region_n, page_most, inverted, all_of,
+        one_of, told;
+};
+#define SCAN_PAGES _IOWR('f', 16, struct scan)
+enum {
+    SCAN_PROTECTS = 1, /* what it tells is watched anew */
+    SCAN_CHECKS = 2,
+    KIND_WRITTEN = 2
+};
+#define WATCH_UNTOUCHED (1ULL << 13)
+#define WATCH_BY_ITSELF (1ULL << 15)
+
+struct outside { /* what stays */
+    size_t used;
+    struct range range[RANGES];
+    size_t range_n;
+    bool is_watched;
+    int pages;                  /* /proc/self/pagemap, where it is watched */
+    const struct heap_mark *at; /* watched since it went back there; NULL not */
+    struct region region[REGIONS];
+    size_t learned; /* goings back to it since */
+    uint8_t written[WATCHED];
 };
 
 static struct heap *heap;
@@ -227,7 +261,7 @@ static void range_add(uintptr_t from, uintptr_t to)
     if (from >= to)
         return;
     CAS_ASSERT(outside->range_n < RANGES);
-    outside->range[outside->range_n++] = (struct range){(uint8_t *)from, to - from};
+    outside->range[outside->range_n++] = (struct range){.from = (uint8_t *)from, .size = to - from};
 }
 
 /* What may be written of each object; not what the loader has closed again since. */
@@ -289,7 +323,7 @@ static void mark_add(struct heap_mark *mark, uint8_t *from, size_t size)
         return;
     }
     CAS_ASSERT(mark->range_n < mark->range_cap);
-    mark->range[mark->range_n++] = (struct range){from, size};
+    mark->range[mark->range_n++] = (struct range){.from = from, .size = size};
 }
 
 /* Of a piece that is free its head counts, unless a hole costs more than to copy it. */
@@ -312,25 +346,151 @@ struct heap_mark *heap_mark(void)
     mark->range_cap = heap->top / HOLE_BYTES + outside->range_n + 2;
     mark->range = heap_outside(mark->range_cap * sizeof(*mark->range));
     mark_heap(mark);
+    mark->heap_n = mark->range_n;
     for (size_t i = 0; i < outside->range_n; i++)
         mark_add(mark, outside->range[i].from, outside->range[i].size);
     size_t size = 0;
     for (size_t i = 0; i < mark->range_n; i++)
         size += mark->range[i].size;
-    mark->bytes = heap_outside(size);
-    uint8_t *to = mark->bytes;
+    uint8_t *to = heap_outside(size);
     for (size_t i = 0; i < mark->range_n; i++) {
+        mark->range[i].kept = to;
         memcpy(to, mark->range[i].from, mark->range[i].size);
         to += mark->range[i].size;
     }
     return mark;
 }
 
+/* ---- going back ---- */
+
+/* Pages of [from, to) written since they were last protected. */
+static size_t scan(uint8_t *from, uint8_t *to, uint64_t flags, uint8_t **ret_walked_to)
+{
+    struct scan scan = {.size = sizeof scan,
+                        .flags = flags,
+                        .from = (uintptr_t)from,
+                        .to = (uintptr_t)to,
+                        .region = (uintptr_t)outside->region,
+                        .region_n = REGIONS,
+                        .all_of = KIND_WRITTEN,
+                        .told = KIND_WRITTEN};
+    long n = ioctl(outside->pages, SCAN_PAGES, &scan);
+    if (n < 0)
+        abort();
+    *ret_walked_to = from + (scan.walked_to - (uintptr_t)from);
+    return (size_t)n;
+}
+
+/* To be told of a page costs a good deal more than to copy it: those that nearly every story writes
+ * are left as written. */
+static bool is_hot(size_t page)
+{
+    return outside->learned >= LEARN && page < WATCHED && outside->written[page] > LEARN / 2;
+}
+
+/* A few others between such pages are taken for the like: each call protects one run of pages. */
+static void hot_join(size_t page_n)
+{
+    size_t cold = 0; /* pages since the last hot one */
+    for (size_t i = 0; i < page_n && i < WATCHED; i++) {
+        if (!is_hot(i)) {
+            cold++;
+            continue;
+        }
+        if (cold < RUN_LEAST)
+            memset(&outside->written[i - cold], LEARN, cold);
+        cold = 0;
+    }
+}
+
+static void protect(size_t page_n)
+{
+    size_t at = 0;
+    while (at < page_n) {
+        size_t end = at;
+        while (end < page_n && !is_hot(end))
+            end++;
+        uint8_t *to = (uint8_t *)heap + end * PAGE;
+        for (uint8_t *from = (uint8_t *)heap + at * PAGE; from < to;)
+            (void)scan(from, to, SCAN_PROTECTS | SCAN_CHECKS, &from);
+        at = end + 1;
+    }
+}
+
+static void learn(const struct region *region)
+{
+    size_t from = (size_t)(region->from - (uintptr_t)heap) / PAGE;
+    size_t to = (size_t)(region->to - (uintptr_t)heap) / PAGE;
+    for (size_t i = from; outside->learned < LEARN && i < to && i < WATCHED; i++)
+        outside->written[i]++;
+}
+
+/* What of the range is in [from, to). */
+static void part_back(const struct range *range, uintptr_t from, uintptr_t to)
+{
+    uintptr_t begin = (uintptr_t)range->from, end = begin + range->size;
+    uintptr_t first = from > begin ? from : begin, last = to < end ? to : end;
+    if (first < last)
+        memcpy(range->from + (first - begin), range->kept + (first - begin), last - first);
+}
+
+static void written_back(const struct heap_mark *mark, uint8_t *to)
+{
+    size_t at = 0;
+    for (uint8_t *from = (uint8_t *)heap; from < to;) {
+        size_t n = scan(from, to, SCAN_CHECKS, &from);
+        for (size_t i = 0; i < n; i++) {
+            const struct region *region = &outside->region[i];
+            learn(region);
+            while (at < mark->heap_n &&
+                   (uintptr_t)mark->range[at].from + mark->range[at].size <= region->from)
+                at++;
+            for (size_t k = at; k < mark->heap_n && (uintptr_t)mark->range[k].from < region->to;
+                 k++)
+                part_back(&mark->range[k], region->from, region->to);
+        }
+    }
+}
+
+static void all_back(const struct heap_mark *mark, size_t first)
+{
+    for (size_t i = first; i < mark->range_n; i++)
+        memcpy(mark->range[i].from, mark->range[i].kept, mark->range[i].size);
+}
+
 void heap_back(const struct heap_mark *mark)
 {
-    const uint8_t *from = mark->bytes;
-    for (size_t i = 0; i < mark->range_n; i++) {
-        memcpy(mark->range[i].from, from, mark->range[i].size);
-        from += mark->range[i].size;
+    const struct range *last = &mark->range[mark->heap_n - 1];
+    size_t size = (size_t)(last->from + last->size - (uint8_t *)heap);
+    size_t page_n = (size + PAGE - 1) / PAGE;
+    bool is_same = outside->is_watched && outside->at == mark;
+    if (is_same) {
+        written_back(mark, (uint8_t *)heap + page_n * PAGE);
+        if (outside->learned < LEARN && ++outside->learned == LEARN)
+            hot_join(page_n);
+    } else {
+        outside->learned = 0;
+        memset(outside->written, 0, sizeof outside->written);
     }
+    all_back(mark, is_same ? mark->heap_n : 0);
+    if (!outside->is_watched)
+        return;
+    outside->at = mark;
+    protect(page_n);
+}
+
+void heap_watch(void)
+{
+    int watch = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+    if (watch < 0)
+        return;
+    struct uffdio_api api = {.api = UFFD_API, .features = WATCH_UNTOUCHED | WATCH_BY_ITSELF};
+    struct uffdio_register whole = {.range = {(uintptr_t)heap, ARENA_BYTES},
+                                    .mode = UFFDIO_REGISTER_MODE_WP};
+    outside->at = NULL;
+    outside->pages = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    outside->is_watched = outside->pages >= 0 && ioctl(watch, UFFDIO_API, &api) == 0 &&
+                          ioctl(watch, UFFDIO_REGISTER, &whole) == 0;
+    if (!outside->is_watched)
+        (void)close(watch); /* else it watches for as long as it is open */
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "proto/base/log.h"
+#include "tests/story/stage_disk.h"
 #include "tests/story/stage_mark.h"
 #include "tests/story/sweep_fork.h"
 #include "tests/story/sweep_heap.h"
@@ -17,8 +18,9 @@ enum {
     SEEDS = 100,
     SEEDS_LONG = 20000,
     JOBS_MOST = 16,
-    BATCH = 160,     /* seeds in one process, where it can go back to a farm as it stood */
-    AGAIN_EVERY = 50 /* every so manieth seed is played twice, then in a process of its own */
+    DISK_BYTES = 32 * 1024 * 1024, /* of a farm's disks; what is not touched costs nothing */
+    BATCH = 1280,     /* seeds in one process, where it can go back to a farm as it stood */
+    AGAIN_EVERY = 200 /* every so manieth seed is played twice, then in a process of its own */
 };
 static const char usage[] =
     "use: sweep_seeds [--seeds N] [--for SECONDS] [--from N] [--jobs N] [--marks 1]\n"
@@ -33,11 +35,11 @@ static const char usage[] =
     "     sweep_seeds --seed N    that one alone, told\n";
 
 struct outcome {
-    bool is_good;
+    bool is_there, is_good;
     uint64_t trace;
     size_t acts;
     struct stage_marks marks;
-    char broken[420]; /* last, and told of one that is not good only */
+    char broken[420];
 };
 struct wanted {
     int64_t seeds, seconds, from, jobs, seed, marks, shrink, traces, alone;
@@ -46,6 +48,7 @@ struct sweep {
     struct wanted wanted;
     char folder[512];
     struct story *farm[SCRIPT_FARMS];
+    struct outcome *alone;                      /* of the one played in a process of its own */
     bool goes_back;                             /* a farm can be put back as it stood */
     const struct heap_mark *bare;               /* before any farm */
     const struct heap_mark *mark[SCRIPT_FARMS]; /* with that farm, and no other */
@@ -53,6 +56,7 @@ struct sweep {
 struct errand { /* what a child is to do */
     struct sweep *sweep;
     struct script script;
+    struct outcome *outcome;
     bool is_told;
 };
 
@@ -68,11 +72,15 @@ static void farm_make(struct sweep *sweep, size_t farm)
 {
     if (sweep->farm[farm] != NULL)
         return;
-    if (sweep->goes_back)
+    if (sweep->goes_back) {
         heap_back(sweep->bare);
+        stage_disk_room(heap_outside(DISK_BYTES), DISK_BYTES);
+    }
     sweep->farm[farm] = script_farm(sweep->folder, farm);
-    if (sweep->goes_back)
+    if (sweep->goes_back) {
+        story_keep(sweep->farm[farm]);
         sweep->mark[farm] = heap_mark();
+    }
 }
 
 static void farms_free(struct sweep *sweep)
@@ -84,8 +92,10 @@ static void farms_free(struct sweep *sweep)
     }
 }
 
-static void run(struct errand *errand, struct outcome *outcome)
+static void run(void *context)
 {
+    const struct errand *errand = context;
+    struct outcome *outcome = errand->outcome;
     size_t farm = errand->script.farm;
     if (errand->sweep->goes_back)
         heap_back(errand->sweep->mark[farm]);
@@ -100,68 +110,56 @@ static void run(struct errand *errand, struct outcome *outcome)
                      "%s",
                      story_broken(s)[0] != '\0' ? story_broken(s)
                                                 : "L1 something is still under way after the calm");
+    outcome->acts = 0;
     outcome->trace = story_trace(s);
     outcome->marks = *story_marks(s);
     for (size_t i = 0; i < story_lines(s); i++)
         outcome->acts += strncmp(story_line(s, i) + 6, "act ", 4) == 0 ? 1 : 0;
+    outcome->is_there = true;
     if (errand->is_told)
         tell(s);
-}
-
-static void outcome_send(const struct fork_home *home, const struct outcome *outcome)
-{
-    fork_send(home, outcome, offsetof(struct outcome, broken));
-    if (!outcome->is_good)
-        fork_send(home, outcome->broken, sizeof outcome->broken);
-}
-
-static bool outcome_take(const struct fork_child *child, struct outcome *ret_outcome)
-{
-    memset(ret_outcome, 0, sizeof *ret_outcome);
-    return fork_take(child, ret_outcome, offsetof(struct outcome, broken)) &&
-           (ret_outcome->is_good ||
-            fork_take(child, ret_outcome->broken, sizeof ret_outcome->broken));
-}
-
-static void run_alone(void *context, const struct fork_home *home)
-{
-    struct outcome outcome = {.is_good = false};
-    run(context, &outcome);
-    outcome_send(home, &outcome);
 }
 
 /* In a process of its own, which may crash. */
 static struct outcome play(struct errand *errand)
 {
     farm_make(errand->sweep, errand->script.farm);
-    struct fork_child child = fork_begin(run_alone, errand);
-    struct outcome outcome;
-    if (!outcome_take(&child, &outcome)) {
-        memset(&outcome, 0, sizeof outcome);
-        (void)snprintf(outcome.broken, sizeof outcome.broken, "crash: the program ended itself");
-    }
-    fork_end(&child);
-    return outcome;
+    errand->outcome = errand->sweep->alone;
+    memset(errand->outcome, 0, sizeof *errand->outcome);
+    (void)fork_end(fork_begin(run, errand));
+    if (!errand->outcome->is_there)
+        (void)snprintf(errand->outcome->broken,
+                       sizeof errand->outcome->broken,
+                       "crash: the program ended itself");
+    errand->outcome->is_good = errand->outcome->is_good && errand->outcome->is_there;
+    return *errand->outcome;
 }
 
 /* ---- some, one after another in one process ---- */
 
 struct batch {
     struct sweep *sweep;
-    uint64_t first, n; /* seeds */
-    struct fork_child child;
+    uint64_t first, n;       /* seeds */
+    struct outcome *outcome; /* of each */
+    long child;
 };
 
-static void run_batch(void *context, const struct fork_home *home)
+/* Those on one farm follow each other: it is at hand. */
+static void run_batch(void *context)
 {
     const struct batch *batch = context;
     struct errand errand = {.sweep = batch->sweep};
-    for (uint64_t i = 0; i < batch->n; i++) {
-        struct outcome outcome = {.is_good = false};
-        script_make(batch->first + i, &errand.script);
-        fork_alarm();
-        run(&errand, &outcome);
-        outcome_send(home, &outcome);
+    if (batch->sweep->goes_back)
+        heap_watch();
+    for (size_t farm = 0; farm < SCRIPT_FARMS; farm++) {
+        for (uint64_t i = 0; i < batch->n; i++) {
+            script_make(batch->first + i, &errand.script);
+            if (errand.script.farm != farm)
+                continue;
+            errand.outcome = &batch->outcome[i];
+            fork_alarm();
+            run(&errand);
+        }
     }
 }
 
@@ -171,26 +169,9 @@ static void batch_begin(struct batch *batch)
         struct script script;
         script_make(batch->first + i, &script);
         farm_make(batch->sweep, script.farm);
+        batch->outcome[i].is_there = false;
     }
     batch->child = fork_begin(run_batch, batch);
-}
-
-/* The next one of it. One that ends the process does so alone as well, or something was left behind
- * by those before it. */
-static struct outcome batch_take(const struct batch *batch, uint64_t seed)
-{
-    struct outcome outcome;
-    if (outcome_take(&batch->child, &outcome))
-        return outcome;
-    struct errand errand = {.sweep = batch->sweep};
-    script_make(seed, &errand.script);
-    outcome = play(&errand);
-    if (outcome.is_good)
-        (void)snprintf(outcome.broken,
-                       sizeof outcome.broken,
-                       "crash: the program ended itself, though not for this seed alone");
-    outcome.is_good = false;
-    return outcome;
 }
 
 /* ---- a seed that fails ---- */
@@ -268,6 +249,28 @@ take(struct sweep *sweep, uint64_t seed, const struct outcome *outcome, struct t
     }
 }
 
+/* Where the process ended itself, those it had not played yet are played alone: one of them does so
+ * again, or something was left behind by those before it. */
+static void batch_end(const struct batch *batch, struct tally *tally)
+{
+    bool has_ended_well = fork_end(batch->child);
+    for (uint64_t i = 0; i < batch->n && tally->is_good; i++) {
+        struct outcome outcome = batch->outcome[i];
+        struct errand errand = {.sweep = batch->sweep};
+        script_make(batch->first + i, &errand.script);
+        if (!outcome.is_there)
+            outcome = play(&errand);
+        take(batch->sweep, batch->first + i, &outcome, tally);
+    }
+    if (has_ended_well || !tally->is_good)
+        return;
+    tally->is_good = false;
+    (void)printf(
+        "seeds %llu to %llu: crash: the program ended itself, though for none of them alone\n",
+        (unsigned long long)batch->first,
+        (unsigned long long)(batch->first + batch->n - 1));
+}
+
 /* How many seeds come next; 0 none. */
 static uint64_t batch_size(const struct sweep *sweep, const struct tally *tally, uint64_t begun)
 {
@@ -283,26 +286,25 @@ static uint64_t batch_size(const struct sweep *sweep, const struct tally *tally,
 static void play_all(struct sweep *sweep, struct tally *tally)
 {
     struct batch batch[JOBS_MOST];
+    struct outcome *outcome[JOBS_MOST];
     size_t jobs = (size_t)sweep->wanted.jobs, begun = 0, ended = 0;
     uint64_t seeds = 0; /* begun */
+    for (size_t i = 0; i < jobs; i++)
+        outcome[i] = fork_shared(BATCH * sizeof(*outcome[i]));
     for (;;) {
         uint64_t n = 0;
         while (begun - ended < jobs && (n = batch_size(sweep, tally, seeds)) > 0) {
             batch[begun % jobs] = (struct batch){.sweep = sweep,
                                                  .first = (uint64_t)sweep->wanted.from + seeds,
-                                                 .n = n};
+                                                 .n = n,
+                                                 .outcome = outcome[begun % jobs]};
             batch_begin(&batch[begun % jobs]);
             begun++;
             seeds += n;
         }
         if (ended == begun)
             return;
-        struct batch *oldest = &batch[ended % jobs];
-        for (uint64_t i = 0; i < oldest->n && tally->is_good; i++) {
-            struct outcome outcome = batch_take(oldest, oldest->first + i);
-            take(sweep, oldest->first + i, &outcome, tally);
-        }
-        fork_end(&oldest->child);
+        batch_end(&batch[ended % jobs], tally);
         ended++;
     }
 }
@@ -385,6 +387,7 @@ int main(int argc, char **argv)
     if (getenv("STORY_LOG") == NULL)
         log_set_level(LOG_ERROR); /* nobody reads the rest, and writing it costs */
     test_folder_make(sweep.folder, sizeof sweep.folder);
+    sweep.alone = fork_shared(sizeof *sweep.alone);
     sweep.goes_back = heap_begin();
     if (sweep_calendar_warm() != CAS_OK)
         return 1;
