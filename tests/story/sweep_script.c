@@ -5,12 +5,14 @@
 #include <string.h>
 
 enum {
-    SCHEDULES_EVERY = 3, /* every so manieth seed has schedules, beside what happens anyway */
+    SCHEDULES_EVERY = 20, /* every so manieth seed has schedules, beside what happens anyway */
     ENDS = 64,
-    LONG_EVERY = 512, /* every so manieth seed lasts beyond two hours, for frames as late as that */
+    LONG_EVERY =
+        1024, /* every so manieth seed lasts beyond two hours, for frames as late as that */
     CHANCES = 64,
     CALM_MS = 270 * 1000, /* above grace, act, drain and proof together */
-    CALM_STEP_MS = 10 * 1000
+    CALM_STEP_MS = 10 * 1000,
+    RESTART_MS = 12 * 1000
 };
 
 /* ---- making ---- */
@@ -41,11 +43,11 @@ static const struct {
     {SCRIPT_CONTROLLER_COMMIT, 8},
     {SCRIPT_CONTROLLER_STOPS, 3},
     {SCRIPT_CONTROLLER_DISK, 2},
-    {SCRIPT_BACKUP, 3},
-    {SCRIPT_RESTORE, 3},
+    {SCRIPT_BACKUP, 4},
+    {SCRIPT_RESTORE, 6},
     {SCRIPT_USURP, 1},
     {SCRIPT_RUN, 8},
-    {SCRIPT_OPERATE, 18},
+    {SCRIPT_OPERATE, 22},
     {SCRIPT_INTRUDE, 1},
     {SCRIPT_REVOKE, 1},
     {SCRIPT_NETWORK, 4},
@@ -99,10 +101,11 @@ static const struct size {
     size_t farms;             /* the first so many kinds of farm */
     int64_t span_ms, step_ms; /* between two rows, at most */
 } sizes[] = {
-    {52, 4, 70 * 1000, 7000},
-    {10, 6, 150 * 1000, 11000},
-    {2, SCRIPT_FARMS, 240 * 1000, 14000},
+    {54, 4, 24 * 1000, 4000},
+    {9, 6, 90 * 1000, 8000},
+    {1, SCRIPT_FARMS, 240 * 1000, 14000},
 };
+static const struct size schedule_size = {0, 4, 130 * 1000, 13000}; /* for windows to open */
 static const struct size long_size = {0, 2, 130 * 60 * 1000, 240000};
 
 static const struct size *size_of(uint64_t dice)
@@ -121,6 +124,8 @@ void script_make(uint64_t seed, struct script *script)
     script->seed = seed;
     script->is_long = seed % LONG_EVERY == LONG_EVERY - 1;
     const struct size *size = size_of(draw(&dice) >> 8);
+    if (seed % SCHEDULES_EVERY == 0)
+        size = &schedule_size;
     if (script->is_long)
         size = &long_size;
     script->farm = (size_t)((draw(&dice) >> 8) % size->farms);
@@ -232,7 +237,7 @@ static void network(struct play *p)
 {
     struct story_net net = {.delay_ms = 1 + (int64_t)sweep_below(p, 50)};
     bool is_long = p->script->is_long;
-    if (sweep_below(p, 2) == 0)
+    if (sweep_below(p, 3) != 0)
         net.spread_ms = (int64_t)sweep_below(p, 2000);
     if (sweep_below(p, 2) == 0)
         net.drop_pm = (unsigned)sweep_below(p, 80);
@@ -260,7 +265,7 @@ static void run(struct play *p)
     static const char *const settles[] = {"settle=0s", "settle=5s", "settle=20s"};
     static const char *const at_onces[] = {"at-once=1", "at-once=2", "at-once=3"};
     static const char *const stops[] = {"stop-after=1", "stop-after=2", "stop-after=5"};
-    static const char *const proofs[] = {"proof=30s", "proof=60s", "proof=90s"};
+    static const char *const proofs[] = {"proof=15s", "proof=40s", "proof=90s"};
     static const char *const drains[] = {"no-drain", "no-drain", "drain=10s"};
     static const char *const healthies[] = {"healthy=1", "healthy=2", "healthy=3"};
     char target[256];
@@ -315,7 +320,7 @@ static void choose(struct play *p, uint64_t seq, size_t *verb, size_t *server)
     bool is_standing = rollout->state == ROLLOUT_HALTED || rollout->state == ROLLOUT_PAUSED;
     if (!is_standing)
         return;
-    *verb = sweep_below(p, 6) == 0 ? 5 : 1; /* end, resume */
+    *verb = sweep_below(p, 4) == 0 ? 5 : 1; /* end, resume */
     for (size_t i = 0; i < rollout->step_n && sweep_below(p, 3) != 0; i++) {
         enum rollout_step_state state = rollout->step[i].state;
         for (size_t k = 0; k < p->name_n; k++) {
@@ -657,6 +662,14 @@ struct story *script_farm(const char *folder, size_t farm)
     story_site(s, "LON", names[0]);
     if (names[1][0] != '\0')
         story_site(s, "NYC", names[1]);
+    /* All have been started anew once: what that takes is read and made, and not by each seed. */
+    for (size_t i = 0; i < name_n; i++)
+        story_agent_dies(s, name[i], POINT_NOW, 0);
+    story_controller_dies(s, 0);
+    for (size_t i = 0; i < name_n; i++)
+        story_agent_starts(s, name[i]);
+    story_controller_starts(s);
+    story_pass(s, RESTART_MS);
     return s;
 }
 
