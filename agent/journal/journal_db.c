@@ -127,12 +127,10 @@ enum cas_err journal_db_numbers(struct sqlite3 *db,
     err = journal_db_step(stmt, &is_row, why);
     if (err == CAS_OK && !is_row)
         err = CAS_ERR_NOT_FOUND;
-    for (int i = 0; err == CAS_OK && i < n; i++) {
-        if (sqlite3_column_type(stmt, i) == SQLITE_NULL)
-            err = CAS_ERR_NOT_FOUND;
-        else
-            ret_value[i] = sqlite3_column_int64(stmt, i);
-    }
+    for (int i = 0; err == CAS_OK && i < n; i++)
+        err = sqlite3_column_type(stmt, i) == SQLITE_NULL ? CAS_ERR_NOT_FOUND : CAS_OK;
+    for (int i = 0; err == CAS_OK && i < n; i++)
+        ret_value[i] = sqlite3_column_int64(stmt, i);
     journal_db_drop(stmt);
     return err;
 }
@@ -147,6 +145,8 @@ enum cas_err journal_db_check(struct sqlite3 *db, struct cas_why *why)
     err = journal_db_step(stmt, &is_row, why);
     const unsigned char *found = err == CAS_OK && is_row ? sqlite3_column_text(stmt, 0) : NULL;
     bool is_whole = found != NULL && strcmp((const char *)found, "ok") == 0;
+    if (err == CAS_OK && found == NULL && sqlite3_errcode(db) == SQLITE_NOMEM)
+        err = journal_db_fail(db, SQLITE_NOMEM, "read", why);
     journal_db_drop(stmt);
     if (err != CAS_OK || is_whole)
         return err;
@@ -200,7 +200,7 @@ enum cas_err journal_db_sync(struct sqlite3 *db, struct cas_why *why)
 /* The exclusive lock is asked for before the log is first used, so that no shared index file is
  * made: on a full disk a mapped file would end the program. Nothing in a journal is secret: a page
  * that is given up stays as it is, where a SQLite made to overwrite it would write it twice more,
- * to the log and to the file. */
+ * to the log and to the file, and leave a log that is longer than the ledger's reserve. */
 static enum cas_err
 tune(struct sqlite3 *db, const struct journal_db_settings *settings, struct cas_why *why)
 {

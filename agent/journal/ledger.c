@@ -307,8 +307,8 @@ ledger_find(struct ledger *ledger, const uint8_t cmd_id[CAS_ID_BYTES], struct le
 }
 
 /* Writes more than the log holds, so that a full disk shows now while the reserve stays; afterwards
- * everything is folded, the log begins anew and is cut to LOG_BYTES at the next write, and the
- * pages used are free. */
+ * everything is folded and the pages used are free. To empty it writes a few pages only (see
+ * secure_delete in journal_db.c), and that commit cuts the log to LOG_BYTES. */
 static enum cas_err reserve_take(struct ledger *ledger, struct cas_why *why)
 {
     enum cas_err passed = CAS_FAILPOINT("ledger.reserve");

@@ -12,6 +12,10 @@ enum {
     INVENTORY_BUCKETS = 2, /* in each table for one server there is room for: they never fill */
 };
 
+_Static_assert((INVENTORY_FIRST & (INVENTORY_FIRST - 1)) == 0 && INVENTORY_BUCKETS >= 2 &&
+                   (INVENTORY_BUCKETS & (INVENTORY_BUCKETS - 1)) == 0,
+               "a table's size is a power of two, and half of it at most is used");
+
 struct inventory {
     struct inventory_server **ordered; /* [cap] by name */
     size_t size, cap;

@@ -220,7 +220,7 @@ static struct page *page_take(void)
 
 static bool is_kept(const struct page *page)
 {
-    return page >= disk.room && page < disk.room + disk.kept_n;
+    return disk.kept_n > 0 && page >= disk.room && page < disk.room + disk.kept_n;
 }
 
 static void page_drop(struct page *page)
@@ -586,7 +586,8 @@ void stage_disk_room(void *bytes, size_t size)
 {
     disk.room = bytes;
     disk.room_n = size / sizeof(*disk.room);
-    disk.page_n = 0;
+    disk.page_n = disk.kept_n = 0;
+    disk.spare = NULL;
 }
 
 void stage_disk_keep(void)
@@ -653,6 +654,14 @@ size_t stage_disk_cut(const char *name)
         lost += content_cut(disk.file[i]);
     }
     return lost;
+}
+
+void stage_disk_closed(const char *name)
+{
+    for (size_t i = 0; i < disk.file_n; i++) {
+        if (is_on_disk(disk.file[i], name))
+            database_drop(disk.file[i]);
+    }
 }
 
 void stage_disk_wipe(const char *name)

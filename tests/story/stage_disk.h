@@ -27,6 +27,9 @@ void stage_disk_fill(const char *disk, bool is_full);
 /* The power fails: what was not synced survives piece by piece or not at all. None of its files is
  * open. Returns how many pieces were lost. */
 size_t stage_disk_cut(const char *disk);
+/* Whoever opens a database there next reads all of it from the disk, and its log. Nobody has one
+ * open. */
+void stage_disk_closed(const char *disk);
 /* All files of the disk are gone. */
 void stage_disk_wipe(const char *disk);
 /* Bytes of all files now, by all disks. */

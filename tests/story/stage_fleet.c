@@ -11,7 +11,8 @@
 
 enum {
     BOOT_MS = 3 * 3600 * 1000, /* how long machines have been up when a story begins */
-    AGENT_RESTART_MS = 2000
+    AGENT_RESTART_MS = 2000,
+    CLOSED_EVERY = 8 /* of so many ends of an agent one has its journals read from the disk anew */
 };
 static const char week[] = "2026-11-23T00:00:00Z"; /* a Monday */
 static uint64_t stories; /* of this program: names of files and databases */
@@ -181,6 +182,8 @@ void stage_agent_end(struct stage_server *server)
     stage_disk_story(server->story->number);
     agent_free(server->agent);
     server->agent = NULL;
+    if (story_throw(server->story, CLOSED_EVERY) == 0)
+        stage_disk_closed(server->disk);
     server->stopped_until_ms = 0;
     server->is_dying = false;
     host_sim_revive(server->model);
@@ -273,6 +276,7 @@ void stage_agent_frame(struct stage_server *server, struct cas_slice bytes)
 
 static void controller_begin(struct story *s)
 {
+    stage_disk_story(s->number);
     char operators[512];
     struct cas_text text = CAS_TEXT(operators);
     cas_text_clear(&text);
@@ -729,6 +733,7 @@ void story_usurp(struct story *s)
 {
     if (s->is_disk_full || s->is_usurped)
         return; /* it cannot write its name either; and once is enough until ours has noticed */
+    stage_disk_story(s->number);
     CAS_AUTO(store) other = NULL;
     static const uint8_t leader_id[CAS_ID_BYTES] = {'o', 't', 'h', 'e', 'r'};
     struct cas_why why = {.text = ""};

@@ -19,7 +19,7 @@ struct kept {
     bool is_used;
 };
 struct connection {
-    struct sqlite3 *db; /* NULL: free */
+    struct sqlite3 *db;
     uint64_t story;
     bool is_laid_by;
     bool is_new; /* was not laid by yet: its tables may still be made */
@@ -274,6 +274,7 @@ int __wrap_sqlite3_exec(struct sqlite3 *db,
             forget_unused(connection);
         return code;
     }
+    CAS_ASSERT(ret_error == NULL);
     struct sqlite3_stmt *stmt = NULL;
     code = __wrap_sqlite3_prepare_v3(db, text, -1, 0, &stmt, NULL);
     if (code != SQLITE_OK)

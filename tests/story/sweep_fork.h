@@ -13,7 +13,7 @@ typedef void fork_body(void *context);
 long fork_begin(fork_body *body, void *context);
 /* In the child: one that turns in circles ends as one that crashed, minutes from now. */
 void fork_alarm(void);
-/* Waits until it has ended. False: not by itself, but of a signal. */
+/* Waits until it has ended. False: of a signal, or saying that something is wrong. */
 bool fork_end(long child);
 /* Seconds of a clock that only goes on. */
 double fork_seconds(void);

@@ -1,11 +1,11 @@
 /* sweep_heap.h - how does a process go back to where it stood, to play on from there once more?
  *
  * What a program remembers is on its heap and in the variables of its own and of its libraries.
- * Both are kept at a mark and put back, which costs a copy of some megabytes; a child process a
- * seed costs ten times that in pages touched for the first time. libc's own variables stay as they
- * are: what it keeps on the heap beyond a call (the buffer of stdout, the zone of the clock) is
- * made before the first mark. Memory mapped by somebody else (keys under guard) stays as it is
- * too. */
+ * Both are kept at a mark and put back: some megabytes, or what of them was written, where the
+ * kernel tells. A child process a seed costs ten times that in pages touched for the first time.
+ * libc's own variables stay as they are: what it keeps on the heap beyond a call (the buffer of
+ * stdout, the zone of the clock) is made before the first mark. Memory mapped by somebody else
+ * (keys under guard) stays as it is too. */
 #ifndef TESTS_STORY_SWEEP_HEAP_H
 #define TESTS_STORY_SWEEP_HEAP_H
 
@@ -14,8 +14,8 @@
 /* Once, before anything worth keeping. False: this build cannot (sanitizers have a heap of their
  * own). */
 bool heap_begin(void);
-/* Memory that heap_back leaves alone, zeroed; for what is told of many stories. Never given back.
- */
+/* Memory that heap_back leaves alone, zeroed: marks, and pages of disks that nobody writes over.
+ * Never given back; all of it together has a bound. */
 void *heap_outside(size_t size);
 
 struct heap_mark;

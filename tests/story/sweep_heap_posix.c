@@ -479,6 +479,20 @@ void heap_back(const struct heap_mark *mark)
     protect(page_n);
 }
 
+/* Whether the kernel tells of one page; and its pages must be ours. */
+static bool can_scan(void)
+{
+    struct scan one = {.size = sizeof one,
+                       .flags = SCAN_PROTECTS | SCAN_CHECKS,
+                       .from = (uintptr_t)heap,
+                       .to = (uintptr_t)heap + PAGE,
+                       .region = (uintptr_t)outside->region,
+                       .region_n = REGIONS,
+                       .all_of = KIND_WRITTEN,
+                       .told = KIND_WRITTEN};
+    return sysconf(_SC_PAGESIZE) == PAGE && ioctl(outside->pages, SCAN_PAGES, &one) >= 0;
+}
+
 void heap_watch(void)
 {
     int watch = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
@@ -490,7 +504,10 @@ void heap_watch(void)
     outside->at = NULL;
     outside->pages = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     outside->is_watched = outside->pages >= 0 && ioctl(watch, UFFDIO_API, &api) == 0 &&
-                          ioctl(watch, UFFDIO_REGISTER, &whole) == 0;
-    if (!outside->is_watched)
-        (void)close(watch); /* else it watches for as long as it is open */
+                          ioctl(watch, UFFDIO_REGISTER, &whole) == 0 && can_scan();
+    if (outside->is_watched)
+        return; /* for as long as both are open: to the end of the process */
+    (void)close(watch);
+    if (outside->pages >= 0)
+        (void)close(outside->pages);
 }

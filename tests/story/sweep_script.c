@@ -7,12 +7,13 @@
 enum {
     SCHEDULES_EVERY = 20, /* every so manieth seed has schedules, beside what happens anyway */
     ENDS = 64,
-    LONG_EVERY =
-        1024, /* every so manieth seed lasts beyond two hours, for frames as late as that */
+    /* Every so manieth seed lasts beyond two hours, for frames as late as that. */
+    LONG_EVERY = 640,
     CHANCES = 64,
     CALM_MS = 270 * 1000, /* above grace, act, drain and proof together */
     CALM_STEP_MS = 10 * 1000,
-    RESTART_MS = 12 * 1000
+    RESTART_MS = 12 * 1000,
+    NEW_FARM = 1 /* whose programs were never started but once */
 };
 
 /* ---- making ---- */
@@ -94,8 +95,8 @@ static void add_schedules(struct script *script)
     }
 }
 
-/* Most of what can go wrong takes two or three servers and a minute or two, and many of those are
- * played in the time of one that is large; what takes more is in the others. */
+/* Most of what can go wrong takes two to four servers and half a minute of trouble, and many of
+ * those are played in the time of one that is large; what takes more is in the others. */
 static const struct size {
     unsigned chance;          /* of CHANCES */
     size_t farms;             /* the first so many kinds of farm */
@@ -662,6 +663,8 @@ struct story *script_farm(const char *folder, size_t farm)
     story_site(s, "LON", names[0]);
     if (names[1][0] != '\0')
         story_site(s, "NYC", names[1]);
+    if (farm == NEW_FARM)
+        return s;
     /* All have been started anew once: what that takes is read and made, and not by each seed. */
     for (size_t i = 0; i < name_n; i++)
         story_agent_dies(s, name[i], POINT_NOW, 0);

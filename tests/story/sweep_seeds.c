@@ -19,8 +19,10 @@ enum {
     SEEDS_LONG = 20000,
     JOBS_MOST = 16,
     DISK_BYTES = 32 * 1024 * 1024, /* of a farm's disks; what is not touched costs nothing */
-    BATCH = 1280,     /* seeds in one process, where it can go back to a farm as it stood */
-    AGAIN_EVERY = 200 /* every so manieth seed is played twice, then in a process of its own */
+    BATCH = 1280, /* seeds in one process, where it can go back to a farm as it stood */
+    /* Every so manieth seed is played twice, then in a process of its own. No factor in common with
+     * what decides a seed's kind in sweep_script.c, so that all kinds have their turn. */
+    AGAIN_EVERY = 97
 };
 static const char usage[] =
     "use: sweep_seeds [--seeds N] [--for SECONDS] [--from N] [--jobs N] [--marks 1]\n"
@@ -35,7 +37,7 @@ static const char usage[] =
     "     sweep_seeds --seed N    that one alone, told\n";
 
 struct outcome {
-    bool is_there, is_good;
+    bool is_begun, is_there, is_good;
     uint64_t trace;
     size_t acts;
     struct stage_marks marks;
@@ -144,7 +146,7 @@ struct batch {
     long child;
 };
 
-/* Those on one farm follow each other: it is at hand. */
+/* Those on one farm follow each other: it is at hand. Up to the first that fails. */
 static void run_batch(void *context)
 {
     const struct batch *batch = context;
@@ -157,8 +159,11 @@ static void run_batch(void *context)
             if (errand.script.farm != farm)
                 continue;
             errand.outcome = &batch->outcome[i];
+            errand.outcome->is_begun = true;
             fork_alarm();
             run(&errand);
+            if (!errand.outcome->is_good)
+                return;
         }
     }
 }
@@ -169,7 +174,7 @@ static void batch_begin(struct batch *batch)
         struct script script;
         script_make(batch->first + i, &script);
         farm_make(batch->sweep, script.farm);
-        batch->outcome[i].is_there = false;
+        batch->outcome[i].is_begun = batch->outcome[i].is_there = false;
     }
     batch->child = fork_begin(run_batch, batch);
 }
@@ -249,26 +254,42 @@ take(struct sweep *sweep, uint64_t seed, const struct outcome *outcome, struct t
     }
 }
 
-/* Where the process ended itself, those it had not played yet are played alone: one of them does so
- * again, or something was left behind by those before it. */
+/* One that ended the process does so alone as well, or something was left behind by those before
+ * it. */
+static struct outcome ended_by(const struct batch *batch, uint64_t seed)
+{
+    struct errand errand = {.sweep = batch->sweep};
+    script_make(seed, &errand.script);
+    struct outcome outcome = play(&errand);
+    if (outcome.is_good)
+        (void)snprintf(outcome.broken,
+                       sizeof outcome.broken,
+                       "crash: the program ended itself, though not for this seed alone");
+    outcome.is_good = false;
+    return outcome;
+}
+
 static void batch_end(const struct batch *batch, struct tally *tally)
 {
+    uint64_t bad = 0;
     bool has_ended_well = fork_end(batch->child);
-    for (uint64_t i = 0; i < batch->n && tally->is_good; i++) {
-        struct outcome outcome = batch->outcome[i];
-        struct errand errand = {.sweep = batch->sweep};
-        script_make(batch->first + i, &errand.script);
+    while (bad < batch->n && (!batch->outcome[bad].is_begun ||
+                              (batch->outcome[bad].is_there && batch->outcome[bad].is_good)))
+        bad++;
+    if (bad < batch->n && tally->is_good) {
+        struct outcome outcome = batch->outcome[bad];
         if (!outcome.is_there)
-            outcome = play(&errand);
-        take(batch->sweep, batch->first + i, &outcome, tally);
+            outcome = ended_by(batch, batch->first + bad);
+        take(batch->sweep, batch->first + bad, &outcome, tally);
+        return;
     }
+    for (uint64_t i = 0; i < batch->n && tally->is_good; i++)
+        take(batch->sweep, batch->first + i, &batch->outcome[i], tally);
     if (has_ended_well || !tally->is_good)
         return;
     tally->is_good = false;
-    (void)printf(
-        "seeds %llu to %llu: crash: the program ended itself, though for none of them alone\n",
-        (unsigned long long)batch->first,
-        (unsigned long long)(batch->first + batch->n - 1));
+    (void)printf("seeds from %llu: crash: the program ended itself, though in no story\n",
+                 (unsigned long long)batch->first);
 }
 
 /* How many seeds come next; 0 none. */
@@ -279,8 +300,9 @@ static uint64_t batch_size(const struct sweep *sweep, const struct tally *tally,
         return 0;
     if (sweep->wanted.seconds > 0)
         return fork_seconds() - tally->began < (double)sweep->wanted.seconds ? most : 0;
-    uint64_t left = (uint64_t)sweep->wanted.seeds - begun;
-    return left < most ? left : most;
+    uint64_t left = (uint64_t)sweep->wanted.seeds - begun, jobs = (uint64_t)sweep->wanted.jobs;
+    uint64_t share = (left + jobs - 1) / jobs;
+    return share < most ? share : most;
 }
 
 static void play_all(struct sweep *sweep, struct tally *tally)
