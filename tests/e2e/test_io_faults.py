@@ -67,6 +67,10 @@ def run_all(farm, faults):
 
     def is_over():
         start_again(farm.agents, faults)
+        # An agent that finds its INTENT only when it is started again takes back a slot that was given up, until it is once more.
+        for other in farm.ask("recycle.list", most="10")["items"]:
+            if other["state"] == "ended":
+                farm.try_ask("recycle.end", id=other["id"], force="")
         rollout = farm.rollout(plan["id"])
         is_done = rollout["state"] == "done" or rollout["state"] == "halted" and not rollout["running"]
         return rollout if is_done else None
@@ -226,6 +230,7 @@ def life_of_controller(folder, kind, number, phase):
         if not farm.controller.is_alive():
             assert fault.has_come(), f"{fault.words}: {farm.controller.text()}"
             check_end(farm.controller, fault.words)
+            fault.is_lasting = False
             farm.start()
         agent = Agent(farm, "LON-CAS01", "LON", speed=200, worker_age="2d")
         farm.agents.append(agent)
