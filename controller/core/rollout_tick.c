@@ -55,7 +55,8 @@ static bool may_go_again(struct rollout_turn *turn, const struct rollout_entry *
     char text[ROLLOUT_BUILD_BYTES];
     struct cas_text words = CAS_TEXT(text);
     cas_text_clear(&words);
-    return rollout_check(turn, entry, at, &words) == REASON_NONE;
+    return entry->open.state == ROLLOUT_RUNNING &&
+           rollout_check(turn, entry, at, &words) == REASON_NONE;
 }
 
 static void tend_granted(struct rollout_turn *turn, struct rollout_entry *entry, size_t at)

@@ -530,3 +530,30 @@ TEST(rollout, a_grant_that_would_break_the_floor_by_now_is_not_sent_again)
         NULL);
     EXPECT_UINT_EQ(0, grants_again(fleet));
 }
+
+/* Why: I10. An operator who has stopped a rollout is told what is under way; a GRANT sent again, or
+ * given once more to a second CLAIM that was late, would begin what was not. Seed 31091 of the
+ * sweep.
+ * How: paused right after the GRANT; nothing more arrives, then a CLAIM with another nonce does. */
+TEST(rollout, a_stopped_rollout_gives_no_grant_again)
+{
+    CAS_AUTO(fleet) fleet = fleet_open(4, 1);
+    struct rollout_wish wish = fleet_wish(fleet);
+    uint64_t seq = fleet_run(fleet, "", &wish);
+    fleet_until(fleet, seq, "A-CAS1", STEP_GRANTED, 10000);
+    struct cas_now now = fleet_now(fleet);
+    const struct rollout_step *step = fleet_step(fleet, seq, "A-CAS1");
+    struct message_claim claim = {.nonce = {1, 2, 3}};
+    memcpy(claim.cmd_id, step->cmd_id, CAS_ID_BYTES);
+    EXPECT_OK(rollout_pause(fleet->book, seq, now, &fleet->actions, NULL), NULL);
+    fleet->actions.n = 0;
+    EXPECT_OK(rollout_claim(fleet->book,
+                            fleet->inventory,
+                            fleet_id(fleet, "A-CAS1"),
+                            &claim,
+                            now,
+                            &fleet->actions),
+              NULL);
+    EXPECT_UINT_EQ(0, fleet->actions.n);
+    EXPECT_UINT_EQ(0, grants_again(fleet));
+}
