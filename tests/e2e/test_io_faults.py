@@ -58,16 +58,16 @@ def check_end(process, words):
     assert any(name in said for name in (".db", ".lock", "endpoints")), f"{words}: {said}"
 
 
-def run_all(farm, faults):
-    """Every server once, all at the same time; one that fails stops no other. What is held at the end is given up."""
-    plan = farm.ask("recycle.plan", target=",".join(faults), floor="0", gap="0s", settle="0s", act="5s", proof="15s", healthy="2",
-                    drain="1s", **{"at-once": "500", "stop-after": "500", "fixed-too": "", "no-canary": ""})
+def run_all(farm, faults, targets, verb="recycle"):
+    """Each of them once, all at the same time; one that fails stops no other. What is held at the end is given up."""
+    plan = farm.ask("recycle.plan", target=",".join(targets), verb=verb, floor="0", gap="0s", settle="0s", act="5s", proof="15s",
+                    healthy="2", drain="1s", **{"at-once": "500", "stop-after": "500", "fixed-too": "", "no-canary": ""})
     assert not plan["refused"], plan["refused"]
     farm.ask("recycle.run", id=plan["id"], reason="faults")
 
     def is_over():
         start_again(farm.agents, faults)
-        # An agent that finds its INTENT only when it is started again takes back a slot that was given up, until it is once more.
+        # An agent that finds its INTENT only when it starts again takes back a slot that was given up: it is given up again.
         for other in farm.ask("recycle.list", most="10")["items"]:
             if other["state"] == "ended":
                 farm.try_ask("recycle.end", id=other["id"], force="")
@@ -112,11 +112,23 @@ def check_journal(agent, fault):
     assert INTENT not in journal.values() and all(journal[one] in (DONE, FAILED, UNKNOWN) for one in acted), fault.words
 
 
+def put_back(farm, faults):
+    """One that drained and lost the note of it leaves its server drained, on purpose: an operator puts it back."""
+    def are_up():
+        rows = farm.rows()
+        drained = [name for name, row in rows.items() if row["state"] == "drained"]
+        if drained:
+            run_all(farm, faults, drained, verb="undrain")
+        return not drained and up(farm) == set(faults)
+
+    wait_until(are_up, 60, lambda: farm.casfleet("server", "list", "-o", "wide").stdout)
+
+
 def recycle_again_and_again(farm, faults):
     """Who is not proved in a round met its fault in that round, and says so; when all faults are over all are proved."""
     for number in range(1, ROUNDS + 4):
         before = {name: fault.times() for name, fault in faults.items()}
-        steps = run_all(farm, faults)
+        steps = run_all(farm, faults, faults)
         bad = {name: step for name, step in steps.items() if step["state"] != "proved"}
         for agent in farm.agents:
             fault = faults[agent.name]
@@ -124,7 +136,7 @@ def recycle_again_and_again(farm, faults):
                 assert fault.times() > before[agent.name], f"{fault.words}: {bad[agent.name]}: {agent.process.text()}"
                 assert has_said(agent.process), f"{fault.words}: nothing is said"
         start_again(farm.agents, faults)
-        farm.wait_up(60)
+        put_back(farm, faults)
         if number >= ROUNDS and not bad:
             return
     raise AssertionError(f"not on good disks: {[(faults[name].words, step) for name, step in bad.items()]}")
