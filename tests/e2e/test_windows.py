@@ -197,7 +197,9 @@ def test_installed_as_a_service_approved_measured_and_recycled(server):
         refused = server.wine(AGENT, "run", *more, expect=2)
         assert re.search(r"casfleet.agent.agent\.lock: process \d+ holds this lock", refused), refused
     assert server.service_state() == "RUNNING"
-    assert OWN_LEAST_KIB < server.own_memory("casfleet-agent.exe") <= OWN_MOST_KIB
+    # Each thread takes a megabyte here, and a busy system has one or two more for a while.
+    wait_until(lambda: OWN_LEAST_KIB < server.own_memory("casfleet-agent.exe") <= OWN_MOST_KIB, 60,
+               lambda: f"{server.own_memory('casfleet-agent.exe')} KiB are the agent's own, {OWN_MOST_KIB} may be")
 
 
 def steady(document):
