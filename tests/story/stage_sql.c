@@ -36,45 +36,33 @@ static struct {
     uint64_t story;
 } sql;
 
-/* Given by the linker (--wrap): what SQLite has under these names. */
-int __real_sqlite3_open_v2(const char *name, struct sqlite3 **ret_db, int flags, const char *vfs);
-int __real_sqlite3_close(struct sqlite3 *db);
-int __real_sqlite3_prepare_v2(struct sqlite3 *db,
-                              const char *text,
-                              int size,
-                              struct sqlite3_stmt **ret_stmt,
-                              const char **ret_rest);
-int __real_sqlite3_prepare_v3(struct sqlite3 *db,
-                              const char *text,
-                              int size,
-                              unsigned flags,
-                              struct sqlite3_stmt **ret_stmt,
-                              const char **ret_rest);
-int __real_sqlite3_finalize(struct sqlite3_stmt *stmt);
-int __real_sqlite3_exec(struct sqlite3 *db,
-                        const char *text,
-                        int (*row)(void *, int, char **, char **),
-                        void *context,
-                        char **ret_error);
-int __wrap_sqlite3_open_v2(const char *name, struct sqlite3 **ret_db, int flags, const char *vfs);
-int __wrap_sqlite3_close(struct sqlite3 *db);
-int __wrap_sqlite3_prepare_v2(struct sqlite3 *db,
-                              const char *text,
-                              int size,
-                              struct sqlite3_stmt **ret_stmt,
-                              const char **ret_rest);
-int __wrap_sqlite3_prepare_v3(struct sqlite3 *db,
-                              const char *text,
-                              int size,
-                              unsigned flags,
-                              struct sqlite3_stmt **ret_stmt,
-                              const char **ret_rest);
-int __wrap_sqlite3_finalize(struct sqlite3_stmt *stmt);
-int __wrap_sqlite3_exec(struct sqlite3 *db,
-                        const char *text,
-                        int (*row)(void *, int, char **, char **),
-                        void *context,
-                        char **ret_error);
+/* What SQLite has under a name, given by the linker (--wrap), and what is called in its place. */
+#define WRAPPED(name, ...)          \
+    int __real_##name(__VA_ARGS__); \
+    int __wrap_##name(__VA_ARGS__)
+typedef int sql_row(void *context, int n, char **value, char **name);
+WRAPPED(sqlite3_open_v2, const char *name, struct sqlite3 **ret_db, int flags, const char *vfs);
+WRAPPED(sqlite3_close, struct sqlite3 *db);
+WRAPPED(sqlite3_prepare_v2,
+        struct sqlite3 *db,
+        const char *text,
+        int size,
+        struct sqlite3_stmt **ret_stmt,
+        const char **ret_rest);
+WRAPPED(sqlite3_prepare_v3,
+        struct sqlite3 *db,
+        const char *text,
+        int size,
+        unsigned flags,
+        struct sqlite3_stmt **ret_stmt,
+        const char **ret_rest);
+WRAPPED(sqlite3_finalize, struct sqlite3_stmt *stmt);
+WRAPPED(sqlite3_exec,
+        struct sqlite3 *db,
+        const char *text,
+        sql_row *row,
+        void *context,
+        char **ret_error);
 
 /* ---- connections ---- */
 
@@ -258,7 +246,7 @@ static void forget_unused(struct connection *connection)
 
 int __wrap_sqlite3_exec(struct sqlite3 *db,
                         const char *text,
-                        int (*row)(void *, int, char **, char **),
+                        sql_row *row,
                         void *context,
                         char **ret_error)
 {

@@ -363,8 +363,9 @@ struct heap_mark *heap_mark(void)
 
 /* ---- going back ---- */
 
-/* Pages of [from, to) written since they were last protected. */
-static size_t scan(uint8_t *from, uint8_t *to, uint64_t flags, uint8_t **ret_walked_to)
+/* Pages of [from, to) written since they were last protected: how many runs of them are in
+ * outside->region now; less than 0: the kernel cannot. */
+static long scan_try(uint8_t *from, uint8_t *to, uint64_t flags, uint8_t **ret_walked_to)
 {
     struct scan scan = {.size = sizeof scan,
                         .flags = flags,
@@ -375,9 +376,16 @@ static size_t scan(uint8_t *from, uint8_t *to, uint64_t flags, uint8_t **ret_wal
                         .all_of = KIND_WRITTEN,
                         .told = KIND_WRITTEN};
     long n = ioctl(outside->pages, SCAN_PAGES, &scan);
+    if (n >= 0)
+        *ret_walked_to = from + (scan.walked_to - (uintptr_t)from);
+    return n;
+}
+
+static size_t scan(uint8_t *from, uint8_t *to, uint64_t flags, uint8_t **ret_walked_to)
+{
+    long n = scan_try(from, to, flags, ret_walked_to);
     if (n < 0)
         abort();
-    *ret_walked_to = from + (scan.walked_to - (uintptr_t)from);
     return (size_t)n;
 }
 
@@ -482,15 +490,9 @@ void heap_back(const struct heap_mark *mark)
 /* Whether the kernel tells of one page; and its pages must be ours. */
 static bool can_scan(void)
 {
-    struct scan one = {.size = sizeof one,
-                       .flags = SCAN_PROTECTS | SCAN_CHECKS,
-                       .from = (uintptr_t)heap,
-                       .to = (uintptr_t)heap + PAGE,
-                       .region = (uintptr_t)outside->region,
-                       .region_n = REGIONS,
-                       .all_of = KIND_WRITTEN,
-                       .told = KIND_WRITTEN};
-    return sysconf(_SC_PAGESIZE) == PAGE && ioctl(outside->pages, SCAN_PAGES, &one) >= 0;
+    uint8_t *first = (uint8_t *)heap, *walked_to = NULL;
+    return sysconf(_SC_PAGESIZE) == PAGE &&
+           scan_try(first, first + PAGE, SCAN_PROTECTS | SCAN_CHECKS, &walked_to) >= 0;
 }
 
 void heap_watch(void)

@@ -1,7 +1,6 @@
 /* Random farms, random rollouts, random faults: whatever the seed, every promise holds, and when
  * the faults stop everything is resolved. A seed that fails is cut down to what it takes, and told
  * as a story. use: see below. */
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +36,7 @@ static const char usage[] =
     "     sweep_seeds --seed N    that one alone, told\n";
 
 struct outcome {
+    size_t farm;
     bool is_begun, is_there, is_good;
     uint64_t trace;
     size_t acts;
@@ -155,10 +155,10 @@ static void run_batch(void *context)
         heap_watch();
     for (size_t farm = 0; farm < SCRIPT_FARMS; farm++) {
         for (uint64_t i = 0; i < batch->n; i++) {
-            script_make(batch->first + i, &errand.script);
-            if (errand.script.farm != farm)
-                continue;
             errand.outcome = &batch->outcome[i];
+            if (errand.outcome->farm != farm)
+                continue;
+            script_make(batch->first + i, &errand.script);
             errand.outcome->is_begun = true;
             fork_alarm();
             run(&errand);
@@ -174,6 +174,7 @@ static void batch_begin(struct batch *batch)
         struct script script;
         script_make(batch->first + i, &script);
         farm_make(batch->sweep, script.farm);
+        batch->outcome[i].farm = script.farm;
         batch->outcome[i].is_begun = batch->outcome[i].is_there = false;
     }
     batch->child = fork_begin(run_batch, batch);
