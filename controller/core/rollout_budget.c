@@ -349,3 +349,14 @@ enum rollout_reason rollout_check(struct rollout_turn *turn,
         return reason;
     return rollout_check_floor(turn, entry, step, false, words);
 }
+
+bool rollout_may_grant_again(struct rollout_turn *turn,
+                             const struct rollout_entry *entry,
+                             size_t step)
+{
+    char text[ROLLOUT_BUILD_BYTES];
+    struct cas_text words = CAS_TEXT(text);
+    cas_text_clear(&words);
+    return entry->open.state == ROLLOUT_RUNNING &&
+           rollout_check(turn, entry, step, &words) == REASON_NONE;
+}

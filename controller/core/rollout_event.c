@@ -48,12 +48,11 @@ enum cas_err rollout_claim(struct rollout_book *book,
     char text[ROLLOUT_BUILD_BYTES];
     struct cas_text words = CAS_TEXT(text);
     cas_text_clear(&words);
-    enum rollout_reason reason = rollout_check(&turn, entry, at, &words);
-    /* An order given already stands or falls by itself, and a stop is not for it: but another one
-     * is not given. */
-    bool may_be_given = reason == REASON_NONE && entry->open.state == ROLLOUT_RUNNING;
-    if (!may_be_given && entry->open.step[at].state == STEP_GRANTED)
+    bool is_given = entry->open.step[at].state == STEP_GRANTED;
+    /* An order given already stands or falls by itself. */
+    if (is_given && !rollout_may_grant_again(&turn, entry, at))
         return rollout_turn_end(&turn);
+    enum rollout_reason reason = is_given ? REASON_NONE : rollout_check(&turn, entry, at, &words);
     if (reason != REASON_NONE) {
         rollout_step_withdraw(&turn,
                               entry,

@@ -135,6 +135,11 @@ void rollout_budget_make(struct rollout_turn *turn,
                          const char *site,
                          const struct rollout_entry *asking);
 struct rollout_group *rollout_budget_group(struct rollout_budget *budget, const char *site);
+/* A GRANT that was sent cannot be called back; one that is sent again may be the first to arrive.
+ * So only while what it rests on holds, and nobody has stopped the rollout. */
+bool rollout_may_grant_again(struct rollout_turn *turn,
+                             const struct rollout_entry *entry,
+                             size_t step);
 /* May this step act now? The order of the reasons is the order of telling. */
 enum rollout_reason rollout_check(struct rollout_turn *turn,
                                   const struct rollout_entry *entry,

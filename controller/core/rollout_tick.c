@@ -49,16 +49,6 @@ static int64_t allowed_ms(const struct rollout_entry *entry)
     return (int64_t)(entry->open.body.drain_ms + entry->open.body.act_ms) + ROLLOUT_GRACE_MS;
 }
 
-/* What was sent cannot be called back; what is sent again may be the first to arrive. */
-static bool may_go_again(struct rollout_turn *turn, const struct rollout_entry *entry, size_t at)
-{
-    char text[ROLLOUT_BUILD_BYTES];
-    struct cas_text words = CAS_TEXT(text);
-    cas_text_clear(&words);
-    return entry->open.state == ROLLOUT_RUNNING &&
-           rollout_check(turn, entry, at, &words) == REASON_NONE;
-}
-
 static void tend_granted(struct rollout_turn *turn, struct rollout_entry *entry, size_t at)
 {
     struct rollout_step *step = &entry->open.step[at];
@@ -78,7 +68,7 @@ static void tend_granted(struct rollout_turn *turn, struct rollout_entry *entry,
         step->granted_mono_ms != 0 && mono_ms - step->granted_mono_ms < GRANT_LIFE_MS - RESEND_MS;
     if (mono_ms - step->sent_mono_ms < RESEND_MS)
         return;
-    if (is_alive && may_go_again(turn, entry, at))
+    if (is_alive && rollout_may_grant_again(turn, entry, at))
         rollout_send(turn, entry, at, ACTION_SEND_GRANT);
     /* Nobody can act on it any more: an agent that has not begun says REVOKED, and then it may be
      * offered anew, a few times; one that has begun says what it does. */
