@@ -15,7 +15,7 @@ enum {
      * row, two indexes, the head, and what they split into. PROBE_BYTES is what must be free beside
      * it: a full disk shows before the reserve is needed. */
     LOG_BYTES = 72 * 1024,
-    PROBE_BYTES = 128 * 1024,
+    PROBE_BYTES = 96 * 1024,
     EVICT_ROLLOUTS = 16, /* groups dropped at most in one write */
     EVICT_REVOKED = 64,  /* rows of no rollout dropped in one write */
     REVOKED_ACTING =
