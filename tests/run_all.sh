@@ -11,7 +11,7 @@ seeds_s=${CASFLEET_SEEDS_S:-120}
 stages=${*:-"unit clang seeds e2e,windows,demo mutants fuzz"}
 
 # What must be built for each stage.
-declare -A presets=([unit]="debug" [clang]="clang" [seeds]="failpoints debug" [e2e]="failpoints"
+declare -A presets=([unit]="debug" [clang]="clang" [seeds]="release clang failpoints debug" [e2e]="failpoints"
   [windows]="failpoints windows windows-failpoints" [demo]="release" [mutants]="" [fuzz]="fuzz")
 
 # Unit, property, story and tidy tests under ASan and UBSan; every kept fuzz input.
@@ -21,16 +21,19 @@ stage_unit() { ctest --test-dir build/debug --output-on-failure -j 2; }
 stage_clang() { :; }
 
 # The real controller and agents on virtual time, network and disks, under every fault: as many seeds as the time
-# gives. Before that, one seed must take one course in an optimised and in a sanitized build.
+# gives. Before that, one seed must take one course in every build: optimised, by the other compiler, with failpoints,
+# sanitized.
 stage_seeds() {
-  local quick slow much="--for $seeds_s"
+  local build course courses="" much="--for $seeds_s"
   [ -z "${CASFLEET_LONG:-}" ] || much="--seeds 1000000"
-  quick=$(build/failpoints/tests/sweep_seeds --seeds 60 --jobs 2 | grep -o 'trace [0-9a-f]*')
-  slow=$(build/debug/tests/sweep_seeds --seeds 60 --jobs 2 | grep -o 'trace [0-9a-f]*')
-  echo "60 seeds, optimised: $quick; sanitized: $slow"
-  [ -n "$quick" ] && [ "$quick" = "$slow" ] || { echo "one seed takes two courses"; return 1; }
+  for build in release clang failpoints debug; do
+    course=$("build/$build/tests/sweep_seeds" --seeds 200 --jobs 2 | grep -o 'trace [0-9a-f]*') || return 1
+    echo "200 seeds, $build: $course"
+    courses+="$course"$'\n'
+  done
+  [ "$(sort -u <<<"${courses%$'\n'}" | wc -l)" = 1 ] || { echo "one seed takes two courses"; return 1; }
   # shellcheck disable=SC2086
-  build/failpoints/tests/sweep_seeds $much --jobs 2 --marks 1
+  build/release/tests/sweep_seeds $much --jobs 2 --marks 1
 }
 
 # Real processes, hostile peers, kills.

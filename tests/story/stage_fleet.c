@@ -571,6 +571,7 @@ void story_free(struct story *s)
         return;
     stage_disk_story(s->number);
     failpoint_set(NULL);
+    stage_sql_full(s->uri, false);
     for (size_t i = 0; i < s->server_n; i++) {
         struct stage_server *server = s->server[i];
         agent_free(server->agent);

@@ -26,7 +26,7 @@ struct connection {
     size_t kept_n;
     struct kept kept[KEPT];
     size_t told_n;
-    char told[TOLD][TOLD_BYTES]; /* "PRAGMA x = 1": no two of one name */
+    char told[TOLD][TOLD_BYTES]; /* "x=1": no two of one name */
     char name[NAME_BYTES];
 };
 
@@ -34,6 +34,7 @@ static struct {
     struct connection *connection[CONNECTIONS];
     size_t connection_n;
     uint64_t story;
+    char full[NAME_BYTES]; /* the database whose disk is full; "" none */
 } sql;
 
 /* What SQLite has under a name, given by the linker (--wrap), and what is called in its place. */
@@ -56,6 +57,7 @@ WRAPPED(sqlite3_prepare_v3,
         unsigned flags,
         struct sqlite3_stmt **ret_stmt,
         const char **ret_rest);
+WRAPPED(sqlite3_step, struct sqlite3_stmt *stmt);
 WRAPPED(sqlite3_finalize, struct sqlite3_stmt *stmt);
 WRAPPED(sqlite3_exec,
         struct sqlite3 *db,
@@ -90,7 +92,7 @@ int __wrap_sqlite3_open_v2(const char *name, struct sqlite3 **ret_db, int flags,
 {
     struct connection *connection = laid_by(name);
     if (connection != NULL) {
-        connection->is_laid_by = connection->is_new = false;
+        connection->is_laid_by = false;
         *ret_db = connection->db;
         return SQLITE_OK;
     }
@@ -108,27 +110,69 @@ int __wrap_sqlite3_open_v2(const char *name, struct sqlite3 **ret_db, int flags,
     return SQLITE_OK;
 }
 
-/* Some settings make SQLite read every statement anew, even those that change nothing. Returns
- * whether the connection has been told so already, and nothing else of that name since. */
+/* "PRAGMA x = 1" with no spaces but the first; false: it is not that alone. */
+static bool setting_take(const char **at, char ret_text[TOLD_BYTES])
+{
+    static const char begin[] = "PRAGMA ";
+    const char *from = *at + strspn(*at, " ");
+    size_t end = strcspn(from, ";"), used = 0;
+    bool has_value = memchr(from, '=', end) != NULL;
+    if (strncmp(from, begin, sizeof begin - 1) != 0 || !has_value || end >= TOLD_BYTES)
+        return false;
+    for (size_t i = sizeof begin - 1; i < end; i++) {
+        if (from[i] != ' ')
+            ret_text[used++] = from[i];
+    }
+    ret_text[used] = '\0';
+    *at = from + end + (from[end] == ';' ? 1 : 0);
+    return true;
+}
+
+static bool is_settings(const char *text)
+{
+    char setting[TOLD_BYTES];
+    while (text[strspn(text, " ")] != '\0') {
+        if (!setting_take(&text, setting))
+            return false;
+    }
+    return true;
+}
+
+static char *told_of(struct connection *connection, const char *setting)
+{
+    size_t size = strcspn(setting, "=") + 1;
+    for (size_t i = 0; i < connection->told_n; i++) {
+        if (strncmp(connection->told[i], setting, size) == 0)
+            return connection->told[i];
+    }
+    return NULL;
+}
+
+/* To read some settings takes SQLite long, and some make it read every statement anew, even those
+ * that change nothing. Returns whether the connection was told each before, and nothing else of its
+ * name since. */
 static bool is_told(struct connection *connection, const char *text)
 {
-    size_t size = strcspn(text, "=");
-    if (strchr(text, ';') != NULL) {
-        connection->told_n = 0; /* several in one */
-        return false;
+    char setting[TOLD_BYTES];
+    while (setting_take(&text, setting)) {
+        const char *told = told_of(connection, setting);
+        if (told == NULL || strcmp(told, setting) != 0)
+            return false;
     }
-    size_t i = 0;
-    while (i < connection->told_n && strncmp(connection->told[i], text, size) != 0)
-        i++;
-    if (i < connection->told_n && strcmp(connection->told[i], text) == 0)
-        return true;
-    if (i < TOLD && strlen(text) < TOLD_BYTES) {
-        memcpy(connection->told[i], text, strlen(text) + 1);
-        connection->told_n = i < connection->told_n ? connection->told_n : i + 1;
-    } else {
-        connection->told_n = 0;
+    return true;
+}
+
+static void told(struct connection *connection, const char *text)
+{
+    char setting[TOLD_BYTES];
+    while (setting_take(&text, setting)) {
+        char *row = told_of(connection, setting);
+        if (row == NULL) {
+            CAS_ASSERT(connection->told_n < TOLD);
+            row = connection->told[connection->told_n++];
+        }
+        memcpy(row, setting, sizeof setting);
     }
-    return false;
 }
 
 /* As a new connection has it: the bound a full disk was played with. */
@@ -148,6 +192,7 @@ int __wrap_sqlite3_close(struct sqlite3 *db)
     }
     if (sqlite3_get_autocommit(db) == 0)
         (void)__real_sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    connection->is_new = false;
     forget_bounds(db);
     connection->is_laid_by = true;
     return SQLITE_OK;
@@ -215,6 +260,17 @@ int __wrap_sqlite3_prepare_v2(struct sqlite3 *db,
     return __wrap_sqlite3_prepare_v3(db, text, size, 0, ret_stmt, ret_rest);
 }
 
+int __wrap_sqlite3_step(struct sqlite3_stmt *stmt)
+{
+    if (sql.full[0] != '\0' && strcmp(sqlite3_sql(stmt), "COMMIT") == 0) {
+        const struct connection *connection = connection_of(sqlite3_db_handle(stmt));
+        if (connection != NULL && connection->story == sql.story &&
+            strcmp(connection->name, sql.full) == 0)
+            return SQLITE_FULL;
+    }
+    return __real_sqlite3_step(stmt);
+}
+
 int __wrap_sqlite3_finalize(struct sqlite3_stmt *stmt)
 {
     struct connection *connection = stmt == NULL ? NULL : connection_of(sqlite3_db_handle(stmt));
@@ -251,13 +307,16 @@ int __wrap_sqlite3_exec(struct sqlite3 *db,
                         char **ret_error)
 {
     struct connection *connection = connection_of(db);
-    if (connection != NULL && is_setting(text) && is_told(connection, text))
+    bool is_set = connection != NULL && is_settings(text);
+    if (is_set && is_told(connection, text))
         return SQLITE_OK;
     int code = SQLITE_OK;
     if (row != NULL || is_setting(text) || strchr(text, ';') != NULL || connection == NULL) {
         code = __real_sqlite3_exec(db, text, row, context, ret_error);
-        if (connection != NULL && code != SQLITE_OK)
-            connection->told_n = 0;
+        if (is_set && code == SQLITE_OK)
+            told(connection, text);
+        else if (connection != NULL && strstr(text, "PRAGMA") != NULL)
+            connection->told_n = 0; /* what it set of several is not known */
         if (connection != NULL && connection->is_new)
             forget_unused(connection);
         return code;
@@ -267,7 +326,7 @@ int __wrap_sqlite3_exec(struct sqlite3 *db,
     code = __wrap_sqlite3_prepare_v3(db, text, -1, 0, &stmt, NULL);
     if (code != SQLITE_OK)
         return code;
-    while ((code = sqlite3_step(stmt)) == SQLITE_ROW)
+    while ((code = __real_sqlite3_step(stmt)) == SQLITE_ROW)
         continue;
     return __wrap_sqlite3_finalize(stmt);
 }
@@ -299,6 +358,14 @@ void stage_sql_keep(const char *name)
 void stage_sql_story(uint64_t number)
 {
     sql.story = number;
+}
+
+void stage_sql_full(const char *name, bool is_full)
+{
+    CAS_ASSERT(strlen(name) < NAME_BYTES);
+    sql.full[0] = '\0';
+    if (is_full)
+        memcpy(sql.full, name, strlen(name) + 1);
 }
 
 void stage_sql_drop(const char *name)

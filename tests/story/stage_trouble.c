@@ -4,6 +4,7 @@
 #include "proto/base/failpoint.h"
 #include "tests/story/stage.h"
 #include "tests/story/stage_disk.h"
+#include "tests/story/stage_sql.h"
 
 void story_fails(struct story *s, const char *name, const char *failure)
 {
@@ -33,7 +34,8 @@ void story_jump_wall(struct story *s, const char *name, int64_t span_ms)
 void story_controller_disk(struct story *s, bool is_full)
 {
     s->is_disk_full = is_full;
-    failpoint_set(is_full ? "store.commit:1+:enospc" : NULL);
+    stage_disk_story(s->number);
+    stage_sql_full(s->uri, is_full);
     if (s->controller != NULL)
         store_page_limit(controller_store(s->controller), is_full ? 1 : 0);
 }
