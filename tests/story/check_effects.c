@@ -257,6 +257,11 @@ void check_granted(struct check *check,
                    int64_t sent_ms)
 {
     struct check_server *kept = server_of(check, server);
+    /* For a nonce that was followed by another one it is worth nothing: one that is late must not
+     * stand for the one that is obeyed. */
+    if (kept->nonce_n > 0 &&
+        memcmp(kept->nonce[(kept->nonce_n - 1) % CHECK_NONCES].nonce, nonce, CAS_ID_BYTES) != 0)
+        return;
     memcpy(kept->grant_cmd, cmd_id, CAS_ID_BYTES);
     memcpy(kept->grant_nonce, nonce, CAS_ID_BYTES);
     kept->grant_sent_ms = sent_ms;
