@@ -139,6 +139,18 @@ static void *memory_resize(void *bytes, int size)
     return other;
 }
 
+/* What is kept for the next goes back to the heap. */
+static void memory_forget(void)
+{
+    for (size_t i = 0; i <= PIECE_SIZES; i++) {
+        while (pieces[i] != NULL) {
+            struct piece *piece = pieces[i];
+            pieces[i] = piece->as.next;
+            free(piece);
+        }
+    }
+}
+
 static int memory_begin(void *context)
 {
     (void)context;
@@ -160,6 +172,13 @@ static void memory_on(void)
                                                  .xInit = memory_begin,
                                                  .xShutdown = memory_end};
     CAS_ASSERT(sqlite3_config(SQLITE_CONFIG_MALLOC, &methods) == SQLITE_OK);
+}
+#else
+static void memory_forget(void)
+{
+}
+static void memory_on(void)
+{
 }
 #endif
 
@@ -562,9 +581,7 @@ void stage_disk_on(void)
      * program of its own, and would here make all of them share it. */
     CAS_ASSERT(sqlite3_config(SQLITE_CONFIG_SINGLETHREAD) == SQLITE_OK);
     CAS_ASSERT(sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) == SQLITE_OK);
-#ifndef __SANITIZE_ADDRESS__
     memory_on();
-#endif
     CAS_ASSERT(sqlite3_initialize() == SQLITE_OK);
     CAS_ASSERT(sqlite3_vfs_register(&disk.vfs, 1) == SQLITE_OK);
     CAS_ASSERT(sqlite3_auto_extension((void (*)(void))on_connection) == SQLITE_OK);
@@ -594,6 +611,7 @@ void stage_disk_keep(void)
 {
     disk.kept_n = disk.page_n;
     disk.spare = NULL;
+    memory_forget();
 }
 
 void stage_disk_fill(const char *name, bool is_full)

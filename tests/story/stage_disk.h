@@ -20,7 +20,8 @@ void stage_disk_seed(uint64_t seed);
 /* Pages of the disks stand there from now on, as long as there is room, and on the heap then. For a
  * program that goes back to how it stood: what is there need not be put back, see below. */
 void stage_disk_room(void *bytes, size_t size);
-/* What the disks hold now is not written over any more, but elsewhere. */
+/* What the disks hold now is not written over any more, but elsewhere; what SQLite gave back is the
+ * heap's again. */
 void stage_disk_keep(void);
 /* A full disk takes what overwrites, and nothing that grows. */
 void stage_disk_fill(const char *disk, bool is_full);

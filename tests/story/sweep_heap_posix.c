@@ -28,7 +28,7 @@ enum {
     REGIONS = 4096,
     LEARN = 8,       /* goings back from which is learned what is written nearly always */
     WATCHED = 16384, /* pages that it is learned of */
-    RUN_LEAST = 6    /* pages */
+    RUN_LEAST = 16   /* pages */
 };
 
 /* Before each piece; what is free keeps the next one in its place. */
@@ -345,6 +345,9 @@ struct heap_mark *heap_mark(void)
     struct heap_mark *mark = heap_outside(sizeof *mark);
     mark->range_cap = heap->top / HOLE_BYTES + outside->range_n + 2;
     mark->range = heap_outside(mark->range_cap * sizeof(*mark->range));
+    /* What is free now stays so: what is taken from here on lies behind all that is marked, and
+     * need not go back. */
+    memset(heap->free_piece, 0, sizeof heap->free_piece);
     mark_heap(mark);
     mark->heap_n = mark->range_n;
     for (size_t i = 0; i < outside->range_n; i++)
