@@ -210,7 +210,8 @@ static void agent_begin(struct stage_server *server)
                                       .command = keys_public_of(s->command_keys),
                                       .ledger_path = server->ledger_path,
                                       .outbox_path = server->outbox_path,
-                                      .hold_path = server->hold_path,
+                                      .hold_path =
+                                          s->settings.has_no_holds ? NULL : server->hold_path,
                                       .outbox_bytes = s->settings.outbox_bytes,
                                       .sample_ms = s->settings.sample_ms,
                                       .pool = {STAGE_POOL},
@@ -693,6 +694,16 @@ void story_power_fails(struct story *s, const char *name, int64_t restart_ms)
     story_agent_dies(s, name, POINT_NOW, restart_ms);
     if (server->agent == NULL && stage_disk_cut(server->disk) > 0)
         stage_line_add(s, false, "the disk of %s loses what was not synced", name);
+}
+
+void story_journals_lost(struct story *s, const char *name, int64_t restart_ms)
+{
+    struct stage_server *server = stage_find(s, name);
+    story_agent_dies(s, name, POINT_NOW, restart_ms);
+    if (server->agent != NULL)
+        return;
+    stage_disk_wipe(server->disk);
+    stage_line_add(s, false, "the journals of %s are moved away", name);
 }
 
 void story_controller_dies(struct story *s, int64_t restart_ms)

@@ -35,6 +35,7 @@ struct story_settings {
     int64_t commit_ms;    /* of the controller; 0: 100 */
     int64_t sample_ms;    /* of the agents; 0: SAMPLE_MS */
     int64_t outbox_bytes; /* 0: OUTBOX_BYTES */
+    bool has_no_holds;    /* story_veto is never called: agents look for no hold file */
 };
 /* Ends the program when the stage cannot be set up. */
 struct story *story_begin(const struct story_settings *settings);
@@ -127,16 +128,18 @@ void story_kill_worker(struct story *s, const char *server); /* Exchange recycle
 /* Its own people hold it, by the file the agent reads; reason NULL releases it. */
 void story_veto(struct story *s, const char *server, const char *reason);
 void story_jump_wall(struct story *s, const char *server, int64_t span_ms);
-/* A disk that takes nothing more: of the controller, of all agents. Needs CASFLEET_FAILPOINTS to
- * refuse all; without, only pages are refused, and the agents' takes everything. */
+/* A disk that takes nothing more: of the controller, of all agents. That of agents needs
+ * CASFLEET_FAILPOINTS; without, it takes everything. */
 void story_controller_disk(struct story *s, bool is_full);
 void story_agents_disk(bool is_full);
 
 /* The disk of one server takes nothing that grows; its power fails, and with it all that is not
- * synced; its process, or the controller's (NULL), does nothing for so long; a monotonic clock
+ * synced; its agent ends and both journals are moved away (restart_ms < 0: it stays down); its
+ * process, or the controller's (NULL), does nothing for so long; a monotonic clock
  * jumps ahead. */
 void story_disk(struct story *s, const char *server, bool is_full);
 void story_power_fails(struct story *s, const char *server, int64_t restart_ms);
+void story_journals_lost(struct story *s, const char *server, int64_t restart_ms);
 void story_stops(struct story *s, const char *server, int64_t span_ms);
 void story_jump_mono(struct story *s, const char *server, int64_t span_ms);
 

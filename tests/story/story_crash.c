@@ -65,6 +65,23 @@ STORY(crash, agent_that_dies_before_the_act_is_unknown_and_not_retried, "Tue 00:
     EXPECT_THAT(s, story_recycles(s, "LON-CAS01") == 1);
 }
 
+/* Why: a journal that is damaged must be moved away, and what only it knew is lost: the act may
+ * have been done. How: the agent dies right after its act and comes back with empty journals. */
+STORY(crash, agent_whose_journals_are_gone_acts_no_second_time, "Tue 00:50", 22)
+{
+    uint64_t seq = two_servers(s);
+    story_agent_dies(s, "LON-CAS01", POINT_ACT, -1);
+    story_until(s, "01:00:30");
+    EXPECT_HAS(s, "dies LON-CAS01");
+    story_journals_lost(s, "LON-CAS01", -1);
+    story_agent_starts(s, "LON-CAS01");
+    story_until(s, "01:30");
+
+    EXPECT_HAS(s, "unknown LON-CAS01 its journal was lost or set back after the grant");
+    EXPECT_STATE(s, seq, ROLLOUT_HALTED);
+    EXPECT_THAT(s, story_recycles(s, "LON-CAS01") == 1);
+}
+
 /* Why: a nonce lives in memory: with it the order dies, and may be given anew.
  * How: the agent dies as the GRANT arrives, before INTENT. */
 STORY(crash, agent_that_dies_before_intent_acts_once_later, "Tue 00:50", 13)

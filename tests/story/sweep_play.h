@@ -8,7 +8,7 @@
 enum {
     SWEEP_ENDS = 64,
     SWEEP_SCHEDULES = 3,
-    SWEEP_CALENDARS = 4
+    SWEEP_CALENDARS = 2
 };
 
 struct end { /* what lasts, and until when */
@@ -26,7 +26,7 @@ struct play {
     size_t end_n;
     uint64_t rollout[8];
     size_t rollout_n;
-    bool has_backup, has_revoked, has_usurped;
+    bool has_backup, has_restored, has_lost_journals, has_revoked;
     size_t schedule_n, black_n;
     bool is_removed[SWEEP_SCHEDULES];
     bool has_zones;

@@ -5,11 +5,11 @@
 #include <string.h>
 
 enum {
-    SCHEDULES_EVERY = 20, /* every so manieth seed has schedules, beside what happens anyway */
+    SCHEDULES_EVERY = 61, /* every so manieth seed has schedules, beside what happens anyway */
     ENDS = 64,
     /* Every so manieth seed lasts beyond two hours, for frames as late as that. */
     LONG_EVERY = 640,
-    CHANCES = 64,
+    CHANCES = 128,
     CALM_MS = 270 * 1000, /* above grace, act, drain and proof together */
     CALM_STEP_MS = 10 * 1000,
     RESTART_MS = 12 * 1000,
@@ -33,7 +33,8 @@ static const struct {
     unsigned weight;
 } kinds[] = {
     {SCRIPT_AGENT_DIES, 22},
-    {SCRIPT_POWER, 5},
+    {SCRIPT_POWER, 4},
+    {SCRIPT_JOURNALS, 1},
     {SCRIPT_AGENT_STOPS, 5},
     {SCRIPT_CUT, 13},
     {SCRIPT_HOLD, 4},
@@ -95,15 +96,15 @@ static void add_schedules(struct script *script)
     }
 }
 
-/* Most of what can go wrong takes two to four servers and half a minute of trouble, and many of
+/* Most of what can go wrong takes two to four servers and some seconds of trouble, and many of
  * those are played in the time of one that is large; what takes more is in the others. */
 static const struct size {
     unsigned chance;          /* of CHANCES */
     size_t farms;             /* the first so many kinds of farm */
     int64_t span_ms, step_ms; /* between two rows, at most */
 } sizes[] = {
-    {54, 4, 24 * 1000, 4000},
-    {9, 6, 90 * 1000, 8000},
+    {117, 4, 16 * 1000, 4000},
+    {10, 6, 90 * 1000, 8000},
     {1, SCRIPT_FARMS, 240 * 1000, 14000},
 };
 static const struct size schedule_size = {0, 4, 130 * 1000, 13000}; /* for windows to open */
@@ -132,13 +133,15 @@ void script_make(uint64_t seed, struct script *script)
     script->farm = (size_t)((draw(&dice) >> 8) % size->farms);
     script->span_ms = size->span_ms;
     static const enum script_kind first[] = {SCRIPT_NETWORK, SCRIPT_RUN};
+    /* What was just recycled is left out by a window. */
+    size_t first_n = seed % SCHEDULES_EVERY == 0 ? 1 : CAS_COUNT(first);
     int64_t at_ms = 0;
     for (size_t i = 0; i < SCRIPT_EVENTS && at_ms < script->span_ms; i++) {
         struct script_event *event = &script->event[script->event_n++];
-        event->kind = i < CAS_COUNT(first) ? first[i] : kind_of(draw(&dice) >> 8);
+        event->kind = i < first_n ? first[i] : kind_of(draw(&dice) >> 8);
         event->at_ms = at_ms;
         event->dice = draw(&dice);
-        if (i + 1 >= CAS_COUNT(first))
+        if (i + 1 >= first_n)
             at_ms += (int64_t)(draw(&dice) % (uint64_t)size->step_ms);
     }
     if (seed % SCHEDULES_EVERY == 0)
@@ -198,6 +201,7 @@ static void end_now(struct play *p, const struct end *end)
     case SCRIPT_REVOKE:
     case SCRIPT_AGENT_DIES:
     case SCRIPT_POWER:
+    case SCRIPT_JOURNALS:
     case SCRIPT_AGENT_STOPS:
     case SCRIPT_SELF:
     case SCRIPT_CONTROLLER_DIES:
@@ -245,8 +249,10 @@ static void network(struct play *p)
     if (sweep_below(p, 2) == 0)
         net.twice_pm = (unsigned)sweep_below(p, 150);
     if (sweep_below(p, 3) == 0 || is_long) {
-        net.late_pm = (unsigned)sweep_below(p, 40) + (is_long ? 5 : 0);
-        net.late_ms = is_long ? 2 * 3600 * 1000 : 1 + (int64_t)sweep_below(p, 300000);
+        net.late_pm = (unsigned)sweep_below(p, 100) + (is_long ? 5 : 0);
+        net.late_ms = is_long
+                          ? 2 * 3600 * 1000
+                          : 1 + (int64_t)sweep_below(p, sweep_below(p, 2) == 0 ? 15000 : 300000);
     }
     story_net(p->s, &net);
     story_say(p->s,
@@ -280,7 +286,7 @@ static void run(struct play *p)
     size_t stop = (size_t)sweep_below(p, 3), proof = (size_t)sweep_below(p, 3),
            drain = (size_t)sweep_below(p, 3);
     size_t healthy = (size_t)sweep_below(p, 3);
-    const char *act = sweep_below(p, 2) == 0 ? "act=10s" : "act=40s";
+    const char *act = sweep_below(p, 4) != 0 ? "act=10s" : "act=40s";
     story_say(p->s,
               "run %s %s %s %s %s %s %s %s %s",
               target,
@@ -472,6 +478,18 @@ static void host_fails(struct play *p)
     lasts(p, SCRIPT_HOST_FAILS, server, 20000 + (int64_t)sweep_below(p, 120000));
 }
 
+/* What was done is known to the agent and to the controller. No story takes it from both: then
+ * nobody could know, and nothing is promised. */
+static void journals_lost(struct play *p, const char *name)
+{
+    int64_t restart_ms = 200 + (int64_t)sweep_below(p, 20000);
+    if (p->has_restored)
+        return;
+    p->has_lost_journals = true;
+    stage_mark_fault(p->s, FAULT_journals);
+    story_journals_lost(p->s, name, restart_ms);
+}
+
 static void on_server(struct play *p, enum script_kind kind)
 {
     size_t server = (size_t)sweep_below(p, p->name_n);
@@ -483,6 +501,8 @@ static void on_server(struct play *p, enum script_kind kind)
         stage_mark_fault(p->s, FAULT_power);
         story_say(p->s, "%s loses its power", name);
         story_power_fails(p->s, name, 200 + (int64_t)sweep_below(p, 20000));
+    } else if (kind == SCRIPT_JOURNALS) {
+        journals_lost(p, name);
     } else if (kind == SCRIPT_AGENT_STOPS) {
         stage_mark_fault(p->s, FAULT_agent_stopped);
         story_stops(p->s, name, 500 + (int64_t)sweep_below(p, 45000));
@@ -496,14 +516,15 @@ static void on_server(struct play *p, enum script_kind kind)
 
 static void restore(struct play *p)
 {
-    if (!p->has_backup && story_controller_is_stopped(p->s))
-        return; /* nobody to ask for one */
+    if (p->has_lost_journals || (!p->has_backup && story_controller_is_stopped(p->s)))
+        return; /* see journals_lost; nobody to ask for one */
     if (!p->has_backup) {
         story_backup(p->s);
         p->has_backup = true;
         story_say(p->s, "a backup is made");
         return;
     }
+    p->has_restored = true;
     stage_mark_fault(p->s, FAULT_restore);
     if (!story_controller_is_dead(p->s))
         story_controller_dies(p->s, -1);
@@ -583,6 +604,7 @@ static void apply(struct play *p, const struct script_event *event)
         host_fails(p);
         return;
     case SCRIPT_POWER:
+    case SCRIPT_JOURNALS:
     case SCRIPT_AGENT_STOPS:
     case SCRIPT_SELF:
     case SCRIPT_AGENT_DISK:
@@ -649,6 +671,7 @@ struct story *script_farm(const char *folder, size_t farm)
                                       .start = "Tue 01:00",
                                       .seed = farm,
                                       .sample_ms = 60000,
+                                      .has_no_holds = true,
                                       .commit_ms = 20 + (int64_t)(farm % 5) * 45};
     char name[SCRIPT_SERVERS][40];
     size_t name_n = 0;

@@ -21,7 +21,7 @@ enum {
     BATCH = 1280, /* seeds in one process, where it can go back to a farm as it stood */
     /* Every so manieth seed is played twice, then in a process of its own. No factor in common with
      * what decides a seed's kind in sweep_script.c, so that all kinds have their turn. */
-    AGAIN_EVERY = 97
+    AGAIN_EVERY = 197
 };
 static const char usage[] =
     "use: sweep_seeds [--seeds N] [--for SECONDS] [--from N] [--jobs N] [--marks 1]\n"
