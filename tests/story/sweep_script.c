@@ -5,10 +5,10 @@
 #include <string.h>
 
 enum {
-    SCHEDULES_EVERY = 61, /* every so manieth seed has schedules, beside what happens anyway */
+    SCHEDULES_EVERY = 53, /* every so manieth seed has schedules, beside what happens anyway */
     ENDS = 64,
     /* Every so manieth seed lasts beyond two hours, for frames as late as that. */
-    LONG_EVERY = 640,
+    LONG_EVERY = 600,
     CHANCES = 128,
     CALM_MS = 270 * 1000, /* above grace, act, drain and proof together */
     CALM_STEP_MS = 10 * 1000,
@@ -46,10 +46,10 @@ static const struct {
     {SCRIPT_CONTROLLER_STOPS, 3},
     {SCRIPT_CONTROLLER_DISK, 2},
     {SCRIPT_BACKUP, 4},
-    {SCRIPT_RESTORE, 6},
+    {SCRIPT_RESTORE, 9},
     {SCRIPT_USURP, 1},
     {SCRIPT_RUN, 8},
-    {SCRIPT_OPERATE, 22},
+    {SCRIPT_OPERATE, 26},
     {SCRIPT_INTRUDE, 1},
     {SCRIPT_REVOKE, 1},
     {SCRIPT_NETWORK, 4},
@@ -272,7 +272,7 @@ static void run(struct play *p)
     static const char *const settles[] = {"settle=0s", "settle=5s", "settle=20s"};
     static const char *const at_onces[] = {"at-once=1", "at-once=2", "at-once=3"};
     static const char *const stops[] = {"stop-after=1", "stop-after=2", "stop-after=5"};
-    static const char *const proofs[] = {"proof=15s", "proof=40s", "proof=90s"};
+    static const char *const proofs[] = {"proof=10s", "proof=15s", "proof=40s", "proof=90s"};
     static const char *const drains[] = {"no-drain", "no-drain", "drain=10s"};
     static const char *const healthies[] = {"healthy=1", "healthy=2", "healthy=3"};
     char target[256];
@@ -283,7 +283,7 @@ static void run(struct play *p)
         cas_text_add(&text, "%s%s", text.used > 0 ? "," : "", p->name[i]);
     size_t gap = (size_t)sweep_below(p, 3), floor = (size_t)sweep_below(p, 4),
            at_once = (size_t)sweep_below(p, 3);
-    size_t stop = (size_t)sweep_below(p, 3), proof = (size_t)sweep_below(p, 3),
+    size_t stop = (size_t)sweep_below(p, 3), proof = (size_t)sweep_below(p, 4),
            drain = (size_t)sweep_below(p, 3);
     size_t healthy = (size_t)sweep_below(p, 3);
     const char *act = sweep_below(p, 4) != 0 ? "act=10s" : "act=40s";
@@ -351,6 +351,7 @@ static void operate(struct play *p, bool is_intruder)
         {"recycle.resume", FAULT_operator_resume},
         {"recycle.retry", FAULT_operator_retry},
         {"recycle.retry", FAULT_operator_retry},
+        {"recycle.end", FAULT_operator_end},
         {"recycle.end", FAULT_operator_end},
     };
     char id[32], target[64];
