@@ -24,10 +24,11 @@ stage_clang() { :; }
 # gives. Before that, one seed must take one course in every build: optimised, by the other compiler, with failpoints,
 # sanitized.
 stage_seeds() {
-  local build course courses="" much="--for $seeds_s"
+  local build said course courses="" much="--for $seeds_s"
   [ -z "${CASFLEET_LONG:-}" ] || much="--seeds 1000000"
   for build in release clang failpoints debug; do
-    course=$("build/$build/tests/sweep_seeds" --seeds 200 --jobs 2 | grep -o 'trace [0-9a-f]*') || return 1
+    said=$("build/$build/tests/sweep_seeds" --seeds 200 --jobs 2) || { printf '%s\n' "$build:" "$said"; return 1; }
+    course=$(tail -n 1 <<<"$said" | grep -o 'trace [0-9a-f]*') || { echo "$build tells no trace"; return 1; }
     echo "200 seeds, $build: $course"
     courses+="$course"$'\n'
   done

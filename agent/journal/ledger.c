@@ -12,8 +12,9 @@ enum {
     CACHE_KIB = 96,
     /* The reserve, on disk before an INTENT is written: LOG_BYTES of log, which the next writes go
      * over, and as many free pages in the file. An outcome dirties at most a dozen pages of 4 KiB:
-     * row, two indexes, the head, and what they split into. PROBE_BYTES is what must be free beside
-     * it: a full disk shows before the reserve is needed. */
+     * row, two indexes, the head, and what they split into. To see whether the disk takes anything
+     * PROBE_BYTES are written, more than the log keeps, so that it must grow: a full disk shows
+     * before the reserve is needed. Their pages stay free in the file. */
     LOG_BYTES = 72 * 1024,
     PROBE_BYTES = 96 * 1024,
     EVICT_ROLLOUTS = 16, /* groups dropped at most in one write */

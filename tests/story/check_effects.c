@@ -258,7 +258,8 @@ void check_granted(struct check *check,
 {
     struct check_server *kept = server_of(check, server);
     /* For a nonce that was followed by another one it is worth nothing: one that is late must not
-     * stand for the one that is obeyed. */
+     * stand for the one that is obeyed. (An agent that refuses the younger one and obeys the older
+     * one is then judged by the younger.) */
     if (kept->nonce_n > 0 &&
         memcmp(kept->nonce[(kept->nonce_n - 1) % CHECK_NONCES].nonce, nonce, CAS_ID_BYTES) != 0)
         return;

@@ -31,7 +31,7 @@ size_t stage_disk_cut(const char *disk);
 /* Whoever opens a database there next reads all of it from the disk, and its log. Nobody has one
  * open. */
 void stage_disk_closed(const char *disk);
-/* All files of the disk are gone. */
+/* All files of the disk are gone, and with them whatever filled it. */
 void stage_disk_wipe(const char *disk);
 /* Bytes of all files now, by all disks. */
 size_t stage_disk_bytes(void);

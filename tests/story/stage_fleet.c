@@ -700,8 +700,7 @@ void story_journals_lost(struct story *s, const char *name, int64_t restart_ms)
 {
     struct stage_server *server = stage_find(s, name);
     story_agent_dies(s, name, POINT_NOW, restart_ms);
-    if (server->agent != NULL)
-        return;
+    stage_disk_story(s->number);
     stage_disk_wipe(server->disk);
     stage_line_add(s, false, "the journals of %s are moved away", name);
 }

@@ -110,7 +110,7 @@ int __wrap_sqlite3_open_v2(const char *name, struct sqlite3 **ret_db, int flags,
     return SQLITE_OK;
 }
 
-/* "PRAGMA x = 1" with no spaces but the first; false: it is not that alone. */
+/* "PRAGMA x = 1" as "x=1", and what follows it; false: it is no such setting. */
 static bool setting_take(const char **at, char ret_text[TOLD_BYTES])
 {
     static const char begin[] = "PRAGMA ";
@@ -313,10 +313,11 @@ int __wrap_sqlite3_exec(struct sqlite3 *db,
     int code = SQLITE_OK;
     if (row != NULL || is_setting(text) || strchr(text, ';') != NULL || connection == NULL) {
         code = __real_sqlite3_exec(db, text, row, context, ret_error);
-        if (is_set && code == SQLITE_OK)
+        if (is_set && code == SQLITE_OK && sqlite3_get_autocommit(db) != 0)
             told(connection, text);
         else if (connection != NULL && strstr(text, "PRAGMA") != NULL)
-            connection->told_n = 0; /* what it set of several is not known */
+            connection->told_n =
+                0; /* which of several was set, and whether for good, is not known */
         if (connection != NULL && connection->is_new)
             forget_unused(connection);
         return code;

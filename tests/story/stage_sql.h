@@ -6,8 +6,9 @@
  * connection is laid by as it is, with nothing folded back, and whoever opens the same database
  * next goes on with it; statements it had prepared are kept with it, for to read SQL anew at each
  * of some millions of starts is most of a sweep's time. Everything a program asks of a database it
- * opens is asked and answered as ever. Now and then, and where the power takes something along, the
- * connection is given up instead, and SQLite recovers the log by itself. */
+ * opens is asked and answered as ever, but for settings it has told that connection before. Now and
+ * then, and where the power takes something along, the connection is given up instead, and SQLite
+ * recovers the log by itself. */
 #ifndef TESTS_STORY_STAGE_SQL_H
 #define TESTS_STORY_STAGE_SQL_H
 

@@ -27,7 +27,7 @@ static uint64_t draw(uint64_t *dice)
     return z ^ (z >> 31);
 }
 
-/* Of a hundred: how much of the trouble is of which kind. */
+/* By weight: how much of the trouble is of which kind. */
 static const struct {
     enum script_kind kind;
     unsigned weight;

@@ -18,7 +18,7 @@ enum {
     SEEDS_LONG = 20000,
     JOBS_MOST = 16,
     DISK_BYTES = 32 * 1024 * 1024, /* of a farm's disks; what is not touched costs nothing */
-    BATCH = 1280, /* seeds in one process, where it can go back to a farm as it stood */
+    BATCH = 5120, /* seeds in one process, where it can go back to a farm as it stood */
     /* Every so manieth seed is played twice, then in a process of its own. No factor in common with
      * what decides a seed's kind in sweep_script.c, so that all kinds have their turn. */
     AGAIN_EVERY = 197
