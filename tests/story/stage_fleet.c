@@ -692,7 +692,8 @@ void story_power_fails(struct story *s, const char *name, int64_t restart_ms)
 {
     struct stage_server *server = stage_find(s, name);
     story_agent_dies(s, name, POINT_NOW, restart_ms);
-    if (server->agent == NULL && stage_disk_cut(server->disk) > 0)
+    stage_disk_story(s->number);
+    if (stage_disk_cut(server->disk) > 0)
         stage_line_add(s, false, "the disk of %s loses what was not synced", name);
 }
 

@@ -116,9 +116,9 @@ static bool setting_take(const char **at, char ret_text[TOLD_BYTES])
     static const char begin[] = "PRAGMA ";
     const char *from = *at + strspn(*at, " ");
     size_t end = strcspn(from, ";"), used = 0;
-    bool has_value = memchr(from, '=', end) != NULL;
-    if (strncmp(from, begin, sizeof begin - 1) != 0 || !has_value || end >= TOLD_BYTES)
+    if (strncmp(from, begin, sizeof begin - 1) != 0 || memchr(from, '=', end) == NULL)
         return false;
+    CAS_ASSERT(end < TOLD_BYTES);
     for (size_t i = sizeof begin - 1; i < end; i++) {
         if (from[i] != ' ')
             ret_text[used++] = from[i];
@@ -222,12 +222,6 @@ static struct kept *kept_find(struct connection *connection, const char *text, s
     return NULL;
 }
 
-/* What a PRAGMA sets is partly set when it is read. */
-static bool is_setting(const char *text)
-{
-    return strncmp(text, "PRAGMA", 6) == 0 && strchr(text, '=') != NULL;
-}
-
 int __wrap_sqlite3_prepare_v3(struct sqlite3 *db,
                               const char *text,
                               int size,
@@ -236,7 +230,8 @@ int __wrap_sqlite3_prepare_v3(struct sqlite3 *db,
                               const char **ret_rest)
 {
     struct connection *connection = connection_of(db);
-    bool is_whole = connection != NULL && size < 0 && ret_rest == NULL && !is_setting(text);
+    /* What a PRAGMA sets is partly set when it is read. */
+    bool is_whole = connection != NULL && size < 0 && ret_rest == NULL && !is_settings(text);
     size_t text_size = strlen(text);
     struct kept *kept = is_whole ? kept_find(connection, text, text_size) : NULL;
     if (kept != NULL) {
@@ -307,18 +302,19 @@ int __wrap_sqlite3_exec(struct sqlite3 *db,
                         char **ret_error)
 {
     struct connection *connection = connection_of(db);
-    bool is_set = connection != NULL && is_settings(text);
-    if (is_set && is_told(connection, text))
+    bool is_set = is_settings(text);
+    if (connection != NULL && is_set && is_told(connection, text))
         return SQLITE_OK;
     int code = SQLITE_OK;
-    if (row != NULL || is_setting(text) || strchr(text, ';') != NULL || connection == NULL) {
+    if (row != NULL || is_set || strchr(text, ';') != NULL || connection == NULL) {
         code = __real_sqlite3_exec(db, text, row, context, ret_error);
+        if (connection == NULL)
+            return code;
         if (is_set && code == SQLITE_OK && sqlite3_get_autocommit(db) != 0)
             told(connection, text);
-        else if (connection != NULL && strstr(text, "PRAGMA") != NULL)
-            connection->told_n =
-                0; /* which of several was set, and whether for good, is not known */
-        if (connection != NULL && connection->is_new)
+        else if (strstr(text, "PRAGMA") != NULL)
+            connection->told_n = 0; /* which was set, and whether for good, is not known */
+        if (connection->is_new)
             forget_unused(connection);
         return code;
     }

@@ -6,7 +6,6 @@
 
 enum {
     SCHEDULES_EVERY = 53, /* every so manieth seed has schedules, beside what happens anyway */
-    ENDS = 64,
     /* Every so manieth seed lasts beyond two hours, for frames as late as that. */
     LONG_EVERY = 600,
     CHANCES = 128,
@@ -124,9 +123,10 @@ void script_make(uint64_t seed, struct script *script)
     uint64_t dice = seed * 0x2545f4914f6cdd1du + 7;
     memset(script, 0, sizeof *script);
     script->seed = seed;
+    bool has_schedules = seed % SCHEDULES_EVERY == 0;
     script->is_long = seed % LONG_EVERY == LONG_EVERY - 1;
     const struct size *size = size_of(draw(&dice) >> 8);
-    if (seed % SCHEDULES_EVERY == 0)
+    if (has_schedules)
         size = &schedule_size;
     if (script->is_long)
         size = &long_size;
@@ -134,7 +134,7 @@ void script_make(uint64_t seed, struct script *script)
     script->span_ms = size->span_ms;
     static const enum script_kind first[] = {SCRIPT_NETWORK, SCRIPT_RUN};
     /* What was just recycled is left out by a window. */
-    size_t first_n = seed % SCHEDULES_EVERY == 0 ? 1 : CAS_COUNT(first);
+    size_t first_n = has_schedules ? 1 : CAS_COUNT(first);
     int64_t at_ms = 0;
     for (size_t i = 0; i < SCRIPT_EVENTS && at_ms < script->span_ms; i++) {
         struct script_event *event = &script->event[script->event_n++];
@@ -144,7 +144,7 @@ void script_make(uint64_t seed, struct script *script)
         if (i + 1 >= first_n)
             at_ms += (int64_t)(draw(&dice) % (uint64_t)size->step_ms);
     }
-    if (seed % SCHEDULES_EVERY == 0)
+    if (has_schedules)
         add_schedules(script);
 }
 
