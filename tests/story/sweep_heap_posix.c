@@ -25,6 +25,7 @@ enum {
     RANGES = 256,
     HOLE_BYTES = 512,
     PAGE = 4096,
+    LOOK = 256,
     REGIONS = 4096,
     LEARN = 8,       /* goings back from which is learned what is written nearly always */
     WATCHED = 16384, /* pages that it is learned of */
@@ -436,13 +437,23 @@ static void learn(const struct region *region)
         outside->written[i]++;
 }
 
+/* Most of it is as it was: to look first leaves what is at hand there as it is. */
+static void bytes_back(uint8_t *to, const uint8_t *from, size_t size)
+{
+    for (size_t at = 0; at < size; at += LOOK) {
+        size_t n = size - at < LOOK ? size - at : LOOK;
+        if (memcmp(to + at, from + at, n) != 0)
+            memcpy(to + at, from + at, n);
+    }
+}
+
 /* What of the range is in [from, to). */
 static void part_back(const struct range *range, uintptr_t from, uintptr_t to)
 {
     uintptr_t begin = (uintptr_t)range->from, end = begin + range->size;
     uintptr_t first = from > begin ? from : begin, last = to < end ? to : end;
     if (first < last)
-        memcpy(range->from + (first - begin), range->kept + (first - begin), last - first);
+        bytes_back(range->from + (first - begin), range->kept + (first - begin), last - first);
 }
 
 static void written_back(const struct heap_mark *mark, uint8_t *to)
@@ -466,7 +477,7 @@ static void written_back(const struct heap_mark *mark, uint8_t *to)
 static void all_back(const struct heap_mark *mark, size_t first)
 {
     for (size_t i = first; i < mark->range_n; i++)
-        memcpy(mark->range[i].from, mark->range[i].kept, mark->range[i].size);
+        bytes_back(mark->range[i].from, mark->range[i].kept, mark->range[i].size);
 }
 
 void heap_back(const struct heap_mark *mark)
