@@ -1,5 +1,6 @@
 #include "tests/story/stage_sql.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,6 @@ struct connection {
     struct sqlite3 *db;
     uint64_t story;
     bool is_laid_by;
-    bool is_new; /* was not laid by yet: its tables may still be made */
     size_t kept_n;
     struct kept kept[KEPT];
     size_t told_n;
@@ -68,6 +68,8 @@ WRAPPED(sqlite3_exec,
 
 /* ---- connections ---- */
 
+#define NO_BOUND "max_page_count=4294967294" /* as a new connection has it */
+
 static struct connection *connection_of(const struct sqlite3 *db)
 {
     for (size_t i = 0; i < sql.connection_n; i++) {
@@ -104,8 +106,8 @@ int __wrap_sqlite3_open_v2(const char *name, struct sqlite3 **ret_db, int flags,
     CAS_ASSERT(connection != NULL);
     connection->db = *ret_db;
     connection->story = sql.story;
-    connection->is_new = true;
     memcpy(connection->name, name, strlen(name) + 1);
+    memcpy(connection->told[connection->told_n++], NO_BOUND, sizeof NO_BOUND);
     sql.connection[sql.connection_n++] = connection;
     return SQLITE_OK;
 }
@@ -148,37 +150,38 @@ static char *told_of(struct connection *connection, const char *setting)
     return NULL;
 }
 
+static void told_forget(struct connection *connection, char *row)
+{
+    if (row != NULL)
+        memmove(row, connection->told[--connection->told_n], TOLD_BYTES);
+}
+
 /* To read some settings takes SQLite long, and some make it read every statement anew, even those
- * that change nothing. Returns whether the connection was told each before, and nothing else of its
- * name since. */
-static bool is_told(struct connection *connection, const char *text)
+ * that change nothing. What the connection was told before, and nothing else of its name since, is
+ * left out. */
+static int settings_set(struct connection *connection, const char *text, char **ret_error)
 {
-    char setting[TOLD_BYTES];
-    while (setting_take(&text, setting)) {
-        const char *told = told_of(connection, setting);
-        if (told == NULL || strcmp(told, setting) != 0)
-            return false;
-    }
-    return true;
-}
-
-static void told(struct connection *connection, const char *text)
-{
-    char setting[TOLD_BYTES];
-    while (setting_take(&text, setting)) {
+    char setting[TOLD_BYTES], whole[sizeof "PRAGMA " + TOLD_BYTES];
+    int code = SQLITE_OK;
+    while (code == SQLITE_OK && setting_take(&text, setting)) {
         char *row = told_of(connection, setting);
-        if (row == NULL) {
-            CAS_ASSERT(connection->told_n < TOLD);
-            row = connection->told[connection->told_n++];
-        }
-        memcpy(row, setting, sizeof setting);
+        if (row != NULL && strcmp(row, setting) == 0)
+            continue;
+        (void)snprintf(whole, sizeof whole, "PRAGMA %s", setting);
+        code = __real_sqlite3_exec(connection->db, whole, NULL, NULL, ret_error);
+        told_forget(connection, row);
+        if (code != SQLITE_OK || sqlite3_get_autocommit(connection->db) == 0)
+            continue;
+        CAS_ASSERT(connection->told_n < TOLD);
+        memcpy(connection->told[connection->told_n++], setting, sizeof setting);
     }
+    return code;
 }
 
-/* As a new connection has it: the bound a full disk was played with. */
-static void forget_bounds(struct sqlite3 *db)
+/* The bound a full disk was played with. */
+static void forget_bounds(struct connection *connection)
 {
-    (void)__wrap_sqlite3_exec(db, "PRAGMA max_page_count = 4294967294", NULL, NULL, NULL);
+    (void)settings_set(connection, "PRAGMA " NO_BOUND, NULL);
 }
 
 int __wrap_sqlite3_close(struct sqlite3 *db)
@@ -192,8 +195,7 @@ int __wrap_sqlite3_close(struct sqlite3 *db)
     }
     if (sqlite3_get_autocommit(db) == 0)
         (void)__real_sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
-    connection->is_new = false;
-    forget_bounds(db);
+    forget_bounds(connection);
     connection->is_laid_by = true;
     return SQLITE_OK;
 }
@@ -282,21 +284,6 @@ int __wrap_sqlite3_finalize(struct sqlite3_stmt *stmt)
     return __real_sqlite3_finalize(stmt);
 }
 
-/* A change of tables or of the log's kind: SQLite would read each again at its next use, and again
- * for each seed that goes on from here. */
-static void forget_unused(struct connection *connection)
-{
-    size_t i = 0;
-    while (i < connection->kept_n) {
-        if (connection->kept[i].is_used) {
-            i++;
-            continue;
-        }
-        (void)__real_sqlite3_finalize(connection->kept[i].stmt);
-        connection->kept[i] = connection->kept[--connection->kept_n];
-    }
-}
-
 int __wrap_sqlite3_exec(struct sqlite3 *db,
                         const char *text,
                         sql_row *row,
@@ -304,20 +291,15 @@ int __wrap_sqlite3_exec(struct sqlite3 *db,
                         char **ret_error)
 {
     struct connection *connection = connection_of(db);
-    bool is_set = is_settings(text);
-    if (connection != NULL && is_set && is_told(connection, text))
-        return SQLITE_OK;
+    if (connection == NULL)
+        return __real_sqlite3_exec(db, text, row, context, ret_error);
     int code = SQLITE_OK;
-    if (row != NULL || is_set || strchr(text, ';') != NULL || connection == NULL) {
-        code = __real_sqlite3_exec(db, text, row, context, ret_error);
-        if (connection == NULL)
-            return code;
-        if (is_set && code == SQLITE_OK && sqlite3_get_autocommit(db) != 0)
-            told(connection, text);
-        else if (strstr(text, "PRAGMA") != NULL)
+    bool is_set = row == NULL && is_settings(text);
+    if (row != NULL || is_set || strchr(text, ';') != NULL) {
+        code = is_set ? settings_set(connection, text, ret_error)
+                      : __real_sqlite3_exec(db, text, row, context, ret_error);
+        if (!is_set && strstr(text, "PRAGMA") != NULL)
             connection->told_n = 0; /* which was set, and whether for good, is not known */
-        if (connection->is_new)
-            forget_unused(connection);
         return code;
     }
     CAS_ASSERT(ret_error == NULL);
@@ -338,13 +320,36 @@ static const char *const controller_texts[] = {
 #undef SQL
 };
 
+/* What changes of tables and settings made out of date; not what can be asked but once. */
+static void read_anew(struct connection *connection)
+{
+    size_t i = 0;
+    while (i < connection->kept_n) {
+        struct kept *kept = &connection->kept[i];
+        struct sqlite3_stmt *old = kept->stmt;
+        if (kept->is_used) {
+            i++;
+            continue;
+        }
+        int code =
+            __real_sqlite3_prepare_v3(connection->db, sqlite3_sql(old), -1, 0, &kept->stmt, NULL);
+        (void)__real_sqlite3_finalize(old);
+        if (code == SQLITE_OK)
+            i++;
+        else
+            *kept = connection->kept[--connection->kept_n];
+    }
+}
+
 void stage_sql_keep(const char *name)
 {
     for (size_t i = 0; i < sql.connection_n; i++) {
-        const struct connection *connection = sql.connection[i];
-        if (connection->story != sql.story || strcmp(connection->name, name) != 0)
+        struct connection *connection = sql.connection[i];
+        if (connection->story != sql.story)
             continue;
-        for (size_t k = 0; k < CAS_COUNT(controller_texts); k++) {
+        read_anew(connection);
+        for (size_t k = 0; k < CAS_COUNT(controller_texts) && strcmp(connection->name, name) == 0;
+             k++) {
             struct sqlite3_stmt *stmt = NULL;
             CAS_ASSERT(
                 __wrap_sqlite3_prepare_v2(connection->db, controller_texts[k], -1, &stmt, NULL) ==
