@@ -55,7 +55,9 @@ struct range {
 struct heap_mark { /* what is put back, and where */
     struct range *range;
     size_t range_n, range_cap;
-    size_t heap_n; /* the first of them, in order of address, are of the heap */
+    const uint8_t *kept;
+    bool *is_nothing; /* each LOOK bytes of that: all zero */
+    size_t heap_n;    /* the first of them, in order of address, are of the heap */
 };
 
 /* What <linux/fs.h> of kernels since 6.7 has. */
@@ -87,6 +89,7 @@ struct outside { /* what stays */
     uint8_t written[WATCHED];
 };
 
+static const uint8_t nothing[LOOK];
 static struct heap *heap;
 static struct outside *outside;
 
@@ -357,11 +360,16 @@ struct heap_mark *heap_mark(void)
     for (size_t i = 0; i < mark->range_n; i++)
         size += mark->range[i].size;
     uint8_t *to = heap_outside(size);
+    mark->kept = to;
     for (size_t i = 0; i < mark->range_n; i++) {
         mark->range[i].kept = to;
         memcpy(to, mark->range[i].from, mark->range[i].size);
         to += mark->range[i].size;
     }
+    mark->is_nothing = heap_outside(size / LOOK + 1);
+    for (size_t at = 0; at < size; at += LOOK)
+        mark->is_nothing[at / LOOK] =
+            memcmp(mark->kept + at, nothing, size - at < LOOK ? size - at : LOOK) == 0;
     return mark;
 }
 
@@ -437,23 +445,30 @@ static void learn(const struct region *region)
         outside->written[i]++;
 }
 
-/* Most of it is as it was: to look first leaves what is at hand there as it is. */
-static void bytes_back(uint8_t *to, const uint8_t *from, size_t size)
+/* Most of it is as it was, and much of it nothing: to look first leaves what is at hand there as it
+ * is, and asks for no more than must be at hand. */
+static void bytes_back(const struct heap_mark *mark, uint8_t *to, const uint8_t *from, size_t size)
 {
-    for (size_t at = 0; at < size; at += LOOK) {
-        size_t n = size - at < LOOK ? size - at : LOOK;
-        if (memcmp(to + at, from + at, n) != 0)
-            memcpy(to + at, from + at, n);
+    for (size_t n = 0; size > 0; to += n, from += n, size -= n) {
+        size_t at = (size_t)(from - mark->kept), in = at % LOOK;
+        n = LOOK - in < size ? LOOK - in : size;
+        const uint8_t *was = mark->is_nothing[at / LOOK] ? nothing : from;
+        if (memcmp(to, was, n) != 0)
+            memcpy(to, was, n);
     }
 }
 
 /* What of the range is in [from, to). */
-static void part_back(const struct range *range, uintptr_t from, uintptr_t to)
+static void
+part_back(const struct heap_mark *mark, const struct range *range, uintptr_t from, uintptr_t to)
 {
     uintptr_t begin = (uintptr_t)range->from, end = begin + range->size;
     uintptr_t first = from > begin ? from : begin, last = to < end ? to : end;
     if (first < last)
-        bytes_back(range->from + (first - begin), range->kept + (first - begin), last - first);
+        bytes_back(mark,
+                   range->from + (first - begin),
+                   range->kept + (first - begin),
+                   last - first);
 }
 
 static void written_back(const struct heap_mark *mark, uint8_t *to)
@@ -469,7 +484,7 @@ static void written_back(const struct heap_mark *mark, uint8_t *to)
                 at++;
             for (size_t k = at; k < mark->heap_n && (uintptr_t)mark->range[k].from < region->to;
                  k++)
-                part_back(&mark->range[k], region->from, region->to);
+                part_back(mark, &mark->range[k], region->from, region->to);
         }
     }
 }
@@ -477,7 +492,7 @@ static void written_back(const struct heap_mark *mark, uint8_t *to)
 static void all_back(const struct heap_mark *mark, size_t first)
 {
     for (size_t i = first; i < mark->range_n; i++)
-        bytes_back(mark->range[i].from, mark->range[i].kept, mark->range[i].size);
+        bytes_back(mark, mark->range[i].from, mark->range[i].kept, mark->range[i].size);
 }
 
 void heap_back(const struct heap_mark *mark)
