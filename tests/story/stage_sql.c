@@ -259,9 +259,7 @@ int __wrap_sqlite3_prepare_v2(struct sqlite3 *db,
 
 int __wrap_sqlite3_step(struct sqlite3_stmt *stmt)
 {
-    /* One of SQLite's own, where it is linked from its archive, has no text. */
-    const char *text = sql.full[0] == '\0' ? NULL : sqlite3_sql(stmt);
-    if (text != NULL && strcmp(text, "COMMIT") == 0) {
+    if (sql.full[0] != '\0' && strcmp(sqlite3_sql(stmt), "COMMIT") == 0) {
         const struct connection *connection = connection_of(sqlite3_db_handle(stmt));
         if (connection != NULL && connection->story == sql.story &&
             strcmp(connection->name, sql.full) == 0)
