@@ -2,12 +2,12 @@
 # Every test, in the order in which a mistake is found soonest. One stage by name: tests/run_all.sh unit
 # Names with a comma between them run at the same time: tests/run_all.sh e2e,windows
 #   CASFLEET_LONG=1   adds the long sweeps      CASFLEET_FUZZ_S=60   seconds for each fuzz target
-#   CASFLEET_SEEDS_S=120   seconds of the simulation; in the long run a million seeds
+#   CASFLEET_SEEDS=100000   seeds of the simulation; in the long run a million
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fuzz_s=${CASFLEET_FUZZ_S:-60}
-[ -z "${CASFLEET_LONG:-}" ] || fuzz_s=$((fuzz_s * 10))
-seeds_s=${CASFLEET_SEEDS_S:-120}
+seeds=${CASFLEET_SEEDS:-100000}
+[ -z "${CASFLEET_LONG:-}" ] || { fuzz_s=$((fuzz_s * 10)); seeds=1000000; }
 stages=${*:-"unit clang seeds e2e,windows,demo mutants fuzz"}
 
 # What must be built for each stage.
@@ -20,12 +20,10 @@ stage_unit() { ctest --test-dir build/debug --output-on-failure -j 2; }
 # The same sources by the other compiler, warnings as errors: all is in the building.
 stage_clang() { :; }
 
-# The real controller and agents on virtual time, network and disks, under every fault: as many seeds as the time
-# gives. Before that, one seed must take one course in every build: optimised, by the other compiler, with failpoints,
-# sanitized.
+# The real controller and agents on virtual time, network and disks, under every fault. Before that, one seed must take
+# one course in every build: optimised, by the other compiler, with failpoints, sanitized.
 stage_seeds() {
-  local build said course courses="" much="--for $seeds_s"
-  [ -z "${CASFLEET_LONG:-}" ] || much="--seeds 1000000"
+  local build said course courses=""
   for build in release clang failpoints debug; do
     said=$("build/$build/tests/sweep_seeds" --seeds 200 --jobs 2) || { printf '%s\n' "$build:" "$said"; return 1; }
     course=$(tail -n 1 <<<"$said" | grep -o 'trace [0-9a-f]*') || { echo "$build tells no trace"; return 1; }
@@ -33,8 +31,7 @@ stage_seeds() {
     courses+="$course"$'\n'
   done
   [ "$(sort -u <<<"${courses%$'\n'}" | wc -l)" = 1 ] || { echo "one seed takes two courses"; return 1; }
-  # shellcheck disable=SC2086
-  build/release/tests/sweep_seeds $much --jobs 2 --marks 1
+  build/release/tests/sweep_seeds --seeds "$seeds" --jobs 2 --marks 1
 }
 
 # Real processes, hostile peers, kills.

@@ -24,9 +24,8 @@ enum {
     AGAIN_EVERY = 197
 };
 static const char usage[] =
-    "use: sweep_seeds [--seeds N] [--for SECONDS] [--from N] [--jobs N] [--marks 1]\n"
+    "use: sweep_seeds [--seeds N] [--from N] [--jobs N] [--marks 1]\n"
     "       --seeds N    so many (100; 20,000 where CASFLEET_LONG is set)\n"
-    "       --for S      for so long in place of a number\n"
     "       --from N     the first of them\n"
     "       --jobs N     so many at a time\n"
     "       --marks 1    fails as well when something hardly ever happens\n"
@@ -44,7 +43,7 @@ struct outcome {
     char broken[420];
 };
 struct wanted {
-    int64_t seeds, seconds, from, jobs, seed, marks, shrink, traces, alone;
+    int64_t seeds, from, jobs, seed, marks, shrink, traces, alone;
 };
 struct sweep {
     struct wanted wanted;
@@ -299,8 +298,6 @@ static uint64_t batch_size(const struct sweep *sweep, const struct tally *tally,
     uint64_t most = sweep->goes_back && sweep->wanted.alone == 0 ? BATCH : 1;
     if (!tally->is_good)
         return 0;
-    if (sweep->wanted.seconds > 0)
-        return fork_seconds() - tally->began < (double)sweep->wanted.seconds ? most : 0;
     uint64_t left = (uint64_t)sweep->wanted.seeds - begun, jobs = (uint64_t)sweep->wanted.jobs;
     uint64_t share = (left + jobs - 1) / jobs;
     return share < most ? share : most;
@@ -346,7 +343,6 @@ static bool wanted_read(int argc, char **argv, struct wanted *wanted)
         int64_t *value;
         int64_t most;
     } options[] = {{"--seeds", &wanted->seeds, INT64_MAX},
-                   {"--for", &wanted->seconds, 1000000},
                    {"--from", &wanted->from, INT64_MAX},
                    {"--jobs", &wanted->jobs, JOBS_MOST},
                    {"--seed", &wanted->seed, INT64_MAX},
