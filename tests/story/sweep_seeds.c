@@ -23,16 +23,15 @@ enum {
      * what decides a seed's kind in sweep_script.c, so that all kinds have their turn. */
     AGAIN_EVERY = 197
 };
-static const char usage[] =
-    "use: sweep_seeds [--seeds N] [--from N] [--jobs N] [--marks 1]\n"
-    "       --seeds N    so many (100; 20,000 where CASFLEET_LONG is set)\n"
-    "       --from N     the first of them\n"
-    "       --jobs N     so many at a time\n"
-    "       --marks 1    fails as well when something hardly ever happens\n"
-    "       --traces 1   tells the trace of each\n"
-    "       --shrink 0   tells a seed that fails as it is\n"
-    "       --alone 1    each in a process of its own\n"
-    "     sweep_seeds --seed N    that one alone, told\n";
+static const char usage[] = "use: sweep_seeds [--seeds N] [--from N] [--jobs N] [--marks 1]\n"
+                            "       --seeds N    so many (100; 20,000 where CASFLEET_LONG is set)\n"
+                            "       --from N     the first of them\n"
+                            "       --jobs N     so many at a time\n"
+                            "       --marks 1    fails as well when something hardly ever happens\n"
+                            "       --traces 1   tells the trace of each\n"
+                            "       --shrink 0   tells a seed that fails as it is\n"
+                            "       --alone 1    each in a process of its own\n"
+                            "     sweep_seeds --seed N    that one alone, told\n";
 
 struct outcome {
     size_t farm;
@@ -225,7 +224,6 @@ struct tally {
     uint64_t played, acts, trace;
     bool is_good;
     struct stage_mark_sums marks;
-    double began;
 };
 
 static void
@@ -381,9 +379,10 @@ static bool one(struct sweep *sweep)
 
 static bool many(struct sweep *sweep)
 {
-    struct tally tally = {.is_good = true, .began = fork_seconds()};
+    struct tally tally = {.is_good = true};
+    double began = fork_seconds();
     play_all(sweep, &tally);
-    double span = fork_seconds() - tally.began;
+    double span = fork_seconds() - began;
     size_t missing = stage_marks_tell(&tally.marks);
     (void)printf("%llu seeds from %lld in %.1f s, %.0f a second, %llu acts, trace %016llx%s\n",
                  (unsigned long long)tally.played,
