@@ -68,7 +68,7 @@ WRAPPED(sqlite3_exec,
 
 /* ---- connections ---- */
 
-#define NO_BOUND "max_page_count=4294967294" /* as a new connection has it */
+#define NO_BOUND "max_page_count=4294967294" /* none that is ever met */
 
 static struct connection *connection_of(const struct sqlite3 *db)
 {
@@ -318,7 +318,8 @@ static const char *const controller_texts[] = {
 #undef SQL
 };
 
-/* What changes of tables and settings made out of date; not what can be asked but once. */
+/* What changes of tables and settings made out of date. Left as they are: those a program has in
+ * use; dropped: what can be asked but once. */
 static void read_anew(struct connection *connection)
 {
     size_t i = 0;

@@ -16,9 +16,9 @@
 
 /* Databases opened from now on are this story's. */
 void stage_sql_story(uint64_t number);
-/* Every statement that is kept, and all of a controller's database of that name, is read now, for
- * each of the story's connections: not at its next use, by each seed anew that goes on from here.
- */
+/* Every statement that is kept and not in use, and all of a controller's database of that name, is
+ * read now, for each of the story's connections: not at its next use, by each seed anew that goes
+ * on from here. */
 void stage_sql_keep(const char *name);
 /* No COMMIT that was prepared succeeds on this story's database of that name: its disk is full. One
  * that is executed does, so that a controller may start meanwhile. One database at a time. */
