@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# build.sh PRESET: configures once, and when the presets changed, then builds; quiet unless it fails. All it printed is in build/PRESET.log.
+# build.sh PRESET: configures once, and when the presets changed, then builds; quiet unless it fails. All it printed is
+# in build/PRESET.log.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p build

@@ -10,7 +10,8 @@ jobs=$(nproc 2>/dev/null || echo 2)
 # command; I... are promises of their own.
 killers="R1:story_crash R2:sweep_seeds R3:story_wire R4:story_rollout R5:story_rollout R6:story_crash R7:story_crash
 R8:story_rollout R9:story_wire R10:story_wire R11:story_wire R12:story_wire R13:sweep_seeds R14:story_crash
-R15:story_rollout I1:story_rollout I3:story_wire I4:sweep_seeds I5:story_reports I7:story_operator I11:story_crash I13:story_rollout"
+R15:story_rollout I1:story_rollout I3:story_wire I4:sweep_seeds I5:story_reports I7:story_operator I11:story_crash
+I13:story_rollout"
 known=$(echo $killers | tr ' ' '\n' | sed 's/:.*//' | tr '\n' ' ')
 names=${*:-$known}
 # All of them, where the named one notices nothing. Quick ones first.

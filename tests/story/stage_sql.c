@@ -68,8 +68,6 @@ WRAPPED(sqlite3_exec,
 
 /* ---- connections ---- */
 
-#define NO_BOUND "max_page_count=4294967294" /* none that is ever met */
-
 static struct connection *connection_of(const struct sqlite3 *db)
 {
     for (size_t i = 0; i < sql.connection_n; i++) {
@@ -107,7 +105,6 @@ int __wrap_sqlite3_open_v2(const char *name, struct sqlite3 **ret_db, int flags,
     connection->db = *ret_db;
     connection->story = sql.story;
     memcpy(connection->name, name, strlen(name) + 1);
-    memcpy(connection->told[connection->told_n++], NO_BOUND, sizeof NO_BOUND);
     sql.connection[sql.connection_n++] = connection;
     return SQLITE_OK;
 }
@@ -178,10 +175,10 @@ static int settings_set(struct connection *connection, const char *text, char **
     return code;
 }
 
-/* The bound a full disk was played with. */
+/* The bound a full disk was played with: in its place one that is never met. */
 static void forget_bounds(struct connection *connection)
 {
-    (void)settings_set(connection, "PRAGMA " NO_BOUND, NULL);
+    (void)settings_set(connection, "PRAGMA max_page_count = 4294967294", NULL);
 }
 
 int __wrap_sqlite3_close(struct sqlite3 *db)
@@ -340,6 +337,17 @@ static void read_anew(struct connection *connection)
     }
 }
 
+static void read_controller(const struct connection *connection)
+{
+    for (size_t k = 0; k < CAS_COUNT(controller_texts); k++) {
+        struct sqlite3_stmt *stmt = NULL;
+        CAS_ASSERT(
+            __wrap_sqlite3_prepare_v2(connection->db, controller_texts[k], -1, &stmt, NULL) ==
+            SQLITE_OK);
+        (void)__wrap_sqlite3_finalize(stmt);
+    }
+}
+
 void stage_sql_keep(const char *name)
 {
     for (size_t i = 0; i < sql.connection_n; i++) {
@@ -347,14 +355,8 @@ void stage_sql_keep(const char *name)
         if (connection->story != sql.story)
             continue;
         read_anew(connection);
-        for (size_t k = 0; k < CAS_COUNT(controller_texts) && strcmp(connection->name, name) == 0;
-             k++) {
-            struct sqlite3_stmt *stmt = NULL;
-            CAS_ASSERT(
-                __wrap_sqlite3_prepare_v2(connection->db, controller_texts[k], -1, &stmt, NULL) ==
-                SQLITE_OK);
-            (void)__wrap_sqlite3_finalize(stmt);
-        }
+        if (strcmp(connection->name, name) == 0)
+            read_controller(connection);
     }
 }
 

@@ -25,7 +25,7 @@ enum {
     RANGES = 256,
     HOLE_BYTES = 512,
     PAGE = 4096,
-    LOOK = 256,
+    LOOK = 256, /* bytes compared at a time */
     REGIONS = 4096,
     LEARN = 8,       /* goings back from which is learned what is written nearly always */
     WATCHED = 16384, /* pages that it is learned of */
@@ -55,8 +55,7 @@ struct range {
 struct heap_mark { /* what is put back, and where */
     struct range *range;
     size_t range_n, range_cap;
-    const uint8_t *kept;
-    bool *is_nothing; /* each LOOK bytes of that: all zero */
+    bool *is_nothing; /* each LOOK bytes of what is kept, which lies in one piece: all zero */
     size_t heap_n;    /* the first of them, in order of address, are of the heap */
 };
 
@@ -359,8 +358,7 @@ struct heap_mark *heap_mark(void)
     size_t size = 0;
     for (size_t i = 0; i < mark->range_n; i++)
         size += mark->range[i].size;
-    uint8_t *to = heap_outside(size);
-    mark->kept = to;
+    uint8_t *kept = heap_outside(size), *to = kept;
     for (size_t i = 0; i < mark->range_n; i++) {
         mark->range[i].kept = to;
         memcpy(to, mark->range[i].from, mark->range[i].size);
@@ -369,7 +367,7 @@ struct heap_mark *heap_mark(void)
     mark->is_nothing = heap_outside(size / LOOK + 1);
     for (size_t at = 0; at < size; at += LOOK)
         mark->is_nothing[at / LOOK] =
-            memcmp(mark->kept + at, nothing, size - at < LOOK ? size - at : LOOK) == 0;
+            memcmp(kept + at, nothing, size - at < LOOK ? size - at : LOOK) == 0;
     return mark;
 }
 
@@ -449,8 +447,9 @@ static void learn(const struct region *region)
  * is, and asks for no more than must be at hand. */
 static void bytes_back(const struct heap_mark *mark, uint8_t *to, const uint8_t *from, size_t size)
 {
+    const uint8_t *kept = mark->range[0].kept;
     for (size_t n = 0; size > 0; to += n, from += n, size -= n) {
-        size_t at = (size_t)(from - mark->kept), in = at % LOOK;
+        size_t at = (size_t)(from - kept), in = at % LOOK;
         n = LOOK - in < size ? LOOK - in : size;
         const uint8_t *was = mark->is_nothing[at / LOOK] ? nothing : from;
         if (memcmp(to, was, n) != 0)
